@@ -1,0 +1,67 @@
+# Two commands do everything on a fresh machine with Python 3.11+ and pip: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS ?= constraints/newest.txt
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak lint format protos bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: $(VENV)/.examples ## Run the main job: a sweep over scikit-learn's digits, with a worker killed on the way
+	$(BIN)/python -m examples.sweep
+
+test: $(VENV)/.test ## Run the test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/.test ## Run the long tests
+	$(BIN)/python -m pytest -m soak --timeout 1800 $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Check style, types, import contracts and the freshness of generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_protos.py --check
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+
+protos: $(VENV)/.dev ## Generate the code of protos/
+	$(BIN)/python scripts/generate_protos.py
+
+bench: $(VENV)/.bench ## Measure against the peers, in one run (BENCH_ARGS="--quick")
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .venv-* out build dist
+
+# Each stamp installs one set of extras into the same environment.
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.test: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test,examples]'
+	touch $@
+
+$(VENV)/.examples: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[examples]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test,examples,dev]'
+	touch $@
+
+# A peer that cannot be installed here is reported by the benchmark, not fatal to it.
+$(VENV)/.bench: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[examples]'
+	for peer in ray xoscar Pyro5 rpyc loky; do \
+	    $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $$peer || echo "cannot install $$peer"; \
+	done
+	touch $@

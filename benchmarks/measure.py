@@ -1,0 +1,174 @@
+"""The timing loops. Every way of every peer is timed by the same lines, and every reply is verified.
+
+A *feed* produces the values for a way, is told each reply and how long it took, checks the reply outside of
+the timed span, and ends by itself when its budget is used up.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator
+
+Sample = dict[str, float]
+
+
+class MismatchError(AssertionError):
+    """A peer's reply is not what it was asked for: its figures would mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long one measurement goes on: `seconds`, but no fewer and no more repetitions than given."""
+
+    seconds: float
+    at_least: int
+    at_most: int
+
+
+class Feed(Protocol):
+    """The values of one measurement, and the verdict on the replies."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def touch(self, reply: Any) -> None:
+        """Inside the timed span: what a caller must do before the reply is really there."""
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        """Outside of the timed span: verify and note."""
+
+    def sample(self) -> Sample: ...
+
+
+class _BudgetedFeed:
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.times: list[int] = []
+        # No two measurements send the same values, so that nothing can answer from a cache.
+        self.base = random.randrange(1 << 20)
+
+    def go_on(self, count: int, started: float) -> bool:
+        if count < self.budget.at_least:
+            return True
+        return count < self.budget.at_most and time.perf_counter() - started < self.budget.seconds
+
+    def touch(self, reply: Any) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Any]:
+        count, started = 0, time.perf_counter()
+        while self.go_on(count, started):
+            yield self.value(count)
+            count += 1
+
+    def value(self, count: int) -> Any:
+        raise NotImplementedError
+
+
+class CallFeed(_BudgetedFeed):
+    """One small int a call; p50 and p99 of the calls' times."""
+
+    def value(self, count: int) -> int:
+        self.expected = (self.base + count) & 0xFFFF
+        return self.expected
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        if reply != self.expected:
+            raise MismatchError(f"sent {self.expected}, got back {reply!r}")
+        self.times.append(nanoseconds)
+
+    def sample(self) -> Sample:
+        p50, p99 = np.percentile(self.times, [50, 99]) / 1000
+        return {"p50": float(p50), "p99": float(p99), "calls": len(self.times)}
+
+
+class ListFeed(_BudgetedFeed):
+    """`size` calls or tasks at once; how many a second. `step` is what each reply adds to its value."""
+
+    def __init__(self, budget: Budget, size: int, step: int) -> None:
+        super().__init__(budget)
+        self.size = size
+        self.step = step
+
+    def value(self, count: int) -> list[int]:
+        first = (self.base + count * 7) & 0xFFFF
+        self.expected = list(range(first + self.step, first + self.step + self.size))
+        return list(range(first, first + self.size))
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        if list(reply) != self.expected:
+            raise MismatchError(f"{self.size} calls in flight: the replies are not those to the calls")
+        self.times.append(nanoseconds)
+
+    def sample(self) -> Sample:
+        calls = self.size * len(self.times)
+        return {"rate": calls / (sum(self.times) / 1e9), "calls": calls}
+
+
+class ArrayFeed(_BudgetedFeed):
+    """An array whose every element changes from echo to echo; GB/s, both directions counted."""
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        super().__init__(budget)
+        self.size = size
+        self.array = np.arange(size // 8, dtype=np.int64) + self.base
+
+    def value(self, count: int) -> Any:  # noqa: ARG002 - the array itself counts
+        self.array += 1
+        return self.array
+
+    def touch(self, reply: Any) -> None:
+        # One element of each page: memory that is mapped but not yet filled counts as not arrived.
+        if int(reply[::512].sum()) == 0 or reply[-1] != self.array[-1]:
+            raise MismatchError("the echoed array is not the one that was sent")
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        if np.may_share_memory(reply, self.array):
+            raise MismatchError("the echoed array is the caller's own: it never left the process")
+        if reply.dtype != self.array.dtype or not np.array_equal(reply, self.array):
+            raise MismatchError("the echoed array is not the one that was sent")
+        self.times.append(nanoseconds)
+
+    def sample(self) -> Sample:
+        seconds = sum(self.times) / 1e9
+        return {"gbps": 2 * self.size * len(self.times) / seconds / 1e9, "calls": len(self.times)}
+
+
+def measure(way: Callable[[Any], Any], feed: Feed, loop: asyncio.AbstractEventLoop | None) -> Sample:
+    """Time `way` over everything that `feed` produces."""
+    if inspect.iscoroutinefunction(way):
+        assert loop is not None
+        loop.run_until_complete(_time_async(way, feed))
+    else:
+        _time(way, feed)
+    return feed.sample()
+
+
+def _time(way: Callable[[Any], Any], feed: Feed) -> None:
+    now, touch = time.perf_counter_ns, feed.touch
+    for value in feed:
+        start = now()
+        reply = way(value)
+        touch(reply)
+        took = now() - start
+        feed.took(reply, took)
+        del reply
+
+
+async def _time_async(way: Callable[[Any], Any], feed: Feed) -> None:
+    now, touch = time.perf_counter_ns, feed.touch
+    for value in feed:
+        start = now()
+        reply = await way(value)
+        touch(reply)
+        took = now() - start
+        feed.took(reply, took)
+        del reply

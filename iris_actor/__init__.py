@@ -1,0 +1,58 @@
+"""iris_actor: call Python objects on other machines by name, and farm functions out to pools of workers.
+
+Everything a user needs is here; errors are in `iris_actor.errors`, test helpers in `iris_actor.testing`.
+"""
+
+from iris_actor import errors
+from iris_actor.actor.balancer import Balancer
+from iris_actor.actor.broadcast import Broadcast, CallResult
+from iris_actor.actor.client import ActorClient
+from iris_actor.actor.context import CallContext, call_context, trace_context
+from iris_actor.actor.method import method
+from iris_actor.actor.pool import ActorPool
+from iris_actor.actor.resolver import EtcdResolver, FixedResolver, RegistryResolver, Resolver, ResolveResult
+from iris_actor.actor.result_stream import ResultStream
+from iris_actor.actor.server import ActorServer
+from iris_actor.codec import travel_by_value
+from iris_actor.naming import JobId
+from iris_actor.registry import connect_registry
+from iris_actor.registry.endpoint import ActorId, Endpoint
+from iris_actor.registry.registry import Registration, RegistrationState, Registry
+from iris_actor.rpc.credentials import Credentials
+from iris_actor.rpc.limits import Limits
+from iris_actor.version import __version__
+
+__all__ = [
+    # serving
+    "ActorServer",
+    "method",
+    "call_context",
+    "CallContext",
+    "trace_context",
+    "Credentials",
+    "Limits",
+    # calling
+    "ActorPool",
+    "ActorClient",
+    "Broadcast",
+    "CallResult",
+    "ResultStream",
+    "Balancer",
+    "travel_by_value",
+    # finding
+    "Resolver",
+    "RegistryResolver",
+    "EtcdResolver",
+    "FixedResolver",
+    "ResolveResult",
+    "Registry",
+    "Registration",
+    "RegistrationState",
+    "connect_registry",
+    "Endpoint",
+    "ActorId",
+    "JobId",
+    # the rest
+    "errors",
+    "__version__",
+]

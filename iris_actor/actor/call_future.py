@@ -1,0 +1,124 @@
+"""CallFuture: the concurrent.futures.Future of a call, opened by whoever asks for its result."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import Any
+
+from iris_actor.actor.callbacks import run_callback
+from iris_actor.codec import Body, load_exception, loads
+from iris_actor.errors import SerializationError
+from iris_actor.rpc.io_thread import io_thread
+
+
+class _Raised(Exception):  # noqa: N818 - a marker that never leaves this module
+    """Stands for an exception that is still packed."""
+
+
+class CallFuture(Future[Any]):
+    """A Future whose result stays packed until somebody asks for it.
+
+    Unpacking runs the user's code (imports, ``__setstate__``), which must not happen in the I/O thread.
+    Done callbacks run in a thread of their own for the same reason, and `cancel` also cancels the call at
+    the far side, queued or running.
+    """
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self._target = target
+        self._packed: Body | None = None
+        self._opened: tuple[Any, BaseException | None] | None = None
+        self._opening = threading.RLock()
+        self.on_cancel: Callable[[], None] | None = None
+
+    def resolve(self, body: Body) -> None:
+        """The call returned `body`. Does nothing when the future is cancelled."""
+        self._packed = body
+        try:
+            self.set_result(None)
+        except InvalidStateError:  # cancelled
+            self._packed = None
+
+    def reject(self, body: Body) -> None:
+        """The call raised `body`."""
+        self._packed = body
+        self.fail(_Raised())
+
+    def fail(self, error: BaseException) -> None:
+        """The call failed."""
+        try:
+            self.set_exception(error)
+        except InvalidStateError:  # cancelled
+            self._packed = None
+
+    def cancel(self) -> bool:
+        """Cancel the call, wherever it is. False when it is done already."""
+        cancelled = super().cancel()
+        if cancelled and self.on_cancel is not None:
+            on_cancel, self.on_cancel = self.on_cancel, None
+            on_cancel()
+        return cancelled
+
+    def result(self, timeout: float | None = None) -> Any:
+        error = super().exception(timeout)
+        if self._packed is None and self._opened is None:
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    del error, self  # else the exception's traceback would keep the future alive
+            return super().result()
+        value, raised = self._open(error)
+        if raised is not None:
+            try:
+                raise raised
+            finally:
+                del raised, error, self
+        return value
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        error = super().exception(timeout)
+        if self._packed is None and self._opened is None:
+            return error
+        return self._open(error)[1]
+
+    def _open(self, error: BaseException | None) -> tuple[Any, BaseException | None]:
+        with self._opening:
+            if self._opened is None:
+                body = self._packed
+                assert body is not None  # noqa: S101 - set before the future was done
+                self._opened = self._unpack(body, raised=error is not None)
+                self._packed = None
+            return self._opened
+
+    def _unpack(self, body: Body, *, raised: bool) -> tuple[Any, BaseException | None]:
+        if raised:
+            return None, load_exception(body)
+        try:
+            return loads(body), None
+        except SerializationError as error:
+            wrapped = SerializationError.of(self._target, str(error), may_have_run=True)
+            wrapped.__cause__ = error.__cause__
+            return None, wrapped
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        super().add_done_callback(_Deferred(fn))
+
+
+class _Deferred:
+    """A done callback that leaves the I/O thread before it runs."""
+
+    def __init__(self, fn: Callable[[Future[Any]], object]) -> None:
+        self._fn = fn
+
+    def __call__(self, future: Future[Any]) -> None:
+        if io_thread().is_current:
+            run_callback(lambda: self._run(future))
+        else:
+            self._fn(future)  # as the stdlib does, which also logs what it raises
+
+    def _run(self, future: Future[Any]) -> None:
+        # A finished future calls at once whoever is added, and logs what that raises: the stdlib's rules.
+        Future.add_done_callback(future, self._fn)

@@ -1,0 +1,80 @@
+"""CallContext: what a running method can ask about the call it serves, and what its own calls inherit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextvars import ContextVar
+
+from iris_actor.deadline import Deadline
+from iris_actor.rpc.incoming_call import Caller, IncomingCall
+
+_current: ContextVar[CallContext | None] = ContextVar("iris_call", default=None)
+
+trace_context: ContextVar[Mapping[str, str] | None] = ContextVar("iris_trace_context", default=None)
+"""Strings (``traceparent`` and the like) that travel with each call made in this context, and on through
+the calls that those make in turn."""
+
+
+class CallContext:
+    """The call that the current method serves. Thread-safe, valid for as long as the method runs."""
+
+    __slots__ = ("_call", "actor_id", "actor_name")
+
+    def __init__(self, call: IncomingCall, actor_name: str, actor_id: str) -> None:
+        self._call = call
+        self.actor_name = actor_name
+        self.actor_id = actor_id
+
+    @property
+    def method(self) -> str:
+        """Name of the method that was called."""
+        return self._call.method
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls: host and process id, as the caller states them."""
+        return self._call.caller
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the result any more: cancelled, or past the deadline."""
+        deadline = self._call.deadline
+        return self._call.cancelled or (deadline is not None and deadline.passed)
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """Until when the caller waits; None for ever."""
+        return self._call.deadline
+
+    def time_remaining(self) -> float:
+        """Seconds until the deadline, never negative; `math.inf` without one."""
+        deadline = self._call.deadline
+        return math.inf if deadline is None else deadline.remaining
+
+    @property
+    def trace(self) -> Mapping[str, str]:
+        """The caller's trace context."""
+        return self._call.trace or {}
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """Uids of the calls that wait for this one, outermost first, and its own."""
+        return (*self._call.chain, self._call.uid)
+
+
+def current_call() -> CallContext | None:
+    """The context of the call that this code serves; None outside one."""
+    return _current.get()
+
+
+def call_context() -> CallContext:
+    """The context of the call that this code serves.
+
+    Raises:
+        RuntimeError: outside an actor's method.
+    """
+    context = _current.get()
+    if context is None:
+        raise RuntimeError("call_context() outside an actor's method: no call is being served here")
+    return context

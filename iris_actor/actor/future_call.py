@@ -1,0 +1,100 @@
+"""Calls whose outcome goes into a future: of concurrent.futures, or of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
+from typing import Any
+
+from iris_actor.actor.call_future import CallFuture
+from iris_actor.actor.pending_call import PendingCall
+from iris_actor.codec import Body, load_exception, loads
+from iris_actor.errors import CallError, SerializationError
+from iris_actor.rpc.loop_queue import queue_into
+
+
+class FutureCall(PendingCall):
+    """A call whose outcome goes into a `CallFuture`."""
+
+    __slots__ = ("_future",)
+
+    def start(self, *, timed: bool) -> CallFuture:
+        """Send the call; see `PendingCall.launch`."""
+        self._future = future = CallFuture(self.target)
+        future.on_cancel = self.abandon
+        self.launch(timed=timed)
+        return future
+
+    def wait(self) -> Any:
+        """Send the call and block for its result; the deadline is kept by this thread alone."""
+        future = self.start(timed=False)
+        deadline = self.deadline
+        try:
+            return future.result(None if deadline is None else deadline.remaining)
+        except FutureTimeoutError:
+            if future.done():  # the method's own
+                raise
+            error = self.late()
+            if not future.cancel():  # it came in at the last moment
+                return future.result()
+            raise error from None
+        except BaseException:  # Ctrl-C
+            if not future.done():
+                future.cancel()
+            raise
+        finally:
+            del future
+
+    def _returned(self, body: Body) -> None:
+        self._future.on_cancel = None
+        self._future.resolve(body)
+
+    def _raised(self, body: Body) -> None:
+        self._future.on_cancel = None
+        self._future.reject(body)
+
+    def _failed(self, error: CallError) -> None:
+        self._future.on_cancel = None
+        self._future.fail(error)
+
+
+class AsyncCall(PendingCall):
+    """A call whose outcome goes to a coroutine."""
+
+    __slots__ = ("_future", "_into")
+
+    async def wait(self) -> Any:
+        """Send the call and wait for its result."""
+        loop = asyncio.get_running_loop()
+        self._into = queue_into(loop)
+        self._future: asyncio.Future[tuple[Body, bool]] = loop.create_future()
+        await self.launch_async()
+        try:
+            body, raised = await self._future
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        if raised:
+            raise load_exception(body)
+        try:
+            return loads(body)
+        except SerializationError as error:
+            raise SerializationError.of(self.target, str(error), may_have_run=True) from error.__cause__
+
+    def _returned(self, body: Body) -> None:
+        self._into.call_soon(partial(self._deliver, (body, False)))
+
+    def _raised(self, body: Body) -> None:
+        self._into.call_soon(partial(self._deliver, (body, True)))
+
+    def _failed(self, error: CallError) -> None:
+        self._into.call_soon(partial(self._deliver, error))
+
+    def _deliver(self, outcome: tuple[Body, bool] | CallError) -> None:
+        future = self._future
+        if not future.done():
+            if isinstance(outcome, CallError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)

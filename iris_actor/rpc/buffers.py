@@ -1,0 +1,59 @@
+"""Memory for bodies that arrive, used again once nobody holds it.
+
+Filling fresh memory costs a page fault every 4 KiB, ten times the price of filling memory that was
+there before. A block is free again when nothing but this pool refers to it: views, and the arrays that
+are built on them, keep a reference to their block, so its reference count tells.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from iris_actor.rpc.limits import MIB
+
+_MIN_BLOCK = MIB
+_IDLE_REFERENCES = 3
+"""References to a block that only the pool holds: its list, the loop variable, getrefcount's argument."""
+
+
+class BufferPool:
+    """Hands out writable views, and takes their memory back by itself. Thread-safe.
+
+    Args:
+        keep: bytes that the pool may hold on to.
+    """
+
+    def __init__(self, keep: int = 512 * MIB) -> None:
+        self._keep = keep
+        self._blocks: list[bytearray] = []
+        self._kept = 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> memoryview:
+        """A writable view of `size` bytes, with any content; reused once all views of it are gone."""
+        if size < _MIN_BLOCK:
+            return memoryview(bytearray(size))
+        with self._lock:
+            return memoryview(self._find(size))[:size]
+
+    def _find(self, size: int) -> bytearray:
+        # A block up to twice the size will do; a larger one would be held hostage by a small array.
+        for block in self._blocks:
+            if size <= len(block) <= 2 * size and sys.getrefcount(block) <= _IDLE_REFERENCES:
+                return block
+        block = bytearray(size)
+        self._evict(size)
+        if self._kept + size <= self._keep:
+            self._blocks.append(block)
+            self._kept += size
+        return block
+
+    def _evict(self, size: int) -> None:
+        # Oldest first. A block in use is only forgotten, its holders keep it.
+        while self._blocks and self._kept + size > self._keep:
+            self._kept -= len(self._blocks.pop(0))
+
+
+buffers = BufferPool()
+"""The pool of this process."""

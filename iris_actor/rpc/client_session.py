@@ -1,0 +1,405 @@
+"""ClientSession: the caller's end of a session. Connects, reconnects, and knows what became of each call.
+
+A session belongs to one incarnation of one server. When its stream breaks it comes back to that same
+incarnation and resumes; when that is impossible it is closed for good, and each call fails either as
+never received (`ServerUnavailableError`) or with unknown outcome (`ConnectionLostError`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from iris_actor._proto import session_pb2 as pb
+from iris_actor.codec import NONE, Body
+from iris_actor.deadline import Deadline
+from iris_actor.errors import (
+    AuthenticationError,
+    BackpressureError,
+    CallError,
+    ConnectionLostError,
+    PayloadTooLargeError,
+    ProtocolError,
+    ServerUnavailableError,
+)
+from iris_actor.retry import Backoff
+from iris_actor.rpc.channel import CHANNEL_OPTIONS, CONNECT_METHOD
+from iris_actor.rpc.credentials import Credentials, open_channel
+from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.limits import RESUME_WINDOW, Limits
+from iris_actor.rpc.link import Fields, Link
+from iris_actor.rpc.outgoing_call import OutgoingCall, failure
+from iris_actor.rpc.stream_order import StreamOrder
+from iris_actor.rpc.waiters import Waiters
+from iris_actor.rpc.wire import VERSION, decode
+
+_CONNECT_TIMEOUT = 10.0
+_KNOCK_TIMEOUT = 2.0
+_RECONNECT = Backoff(first=0.02, most=1.0)
+_GOODBYE_TIMEOUT = 0.5
+_TLS_WORDS = ("handshake", "certificate", "SSL", "TLS")
+_WITH_BODY = frozenset({pb.OK, pb.EXCEPTION})
+
+
+class ClientSession:
+    """Calls to the server at `address`. Thread-safe.
+
+    Args:
+        address: ``host:port``.
+        credentials: what the server asks for.
+        on_close: called in the I/O thread, once, when the session is of no more use.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        credentials: Credentials | None,
+        on_close: Callable[[ClientSession], None] = lambda _: None,
+    ) -> None:
+        self.address = address
+        self.draining = False
+        self.error: CallError | None = None
+        self._credentials = credentials
+        self._on_close = on_close
+        self._io = io_thread()
+        self._id = uuid.uuid4().hex
+        self._link = Link(self._io, self._packet)
+        self._link.max_payload = Limits().max_payload
+        self._ids = itertools.count(1)
+        self._calls: dict[int, OutgoingCall] = {}
+        self._orders: dict[int, StreamOrder] = {}
+        self._max_in_flight = Limits().max_in_flight_per_caller
+        self._max_payload = Limits().max_payload
+        self._resume_window = RESUME_WINDOW
+        self._incarnation = ""
+        self._capacity = Waiters()
+        self._goodbye = ""
+        self._broken = ""
+        self._task: asyncio.Task[None] | None = None
+        self._io.call_soon(self._begin)
+
+    # --- callers' side, any thread ------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait for their outcome."""
+        return len(self._calls)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a new call would go out without waiting for a reconnection, or for a drained server."""
+        return self.error is None and not self.draining and (self._link.attached or not self._incarnation)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many calls are in flight as the server allows this caller."""
+        return len(self._calls) >= self._max_in_flight and self.error is None
+
+    def wait_capacity(self, deadline: Deadline) -> bool:
+        """Block until the session is not full; False when the deadline passed before."""
+        return self._capacity.wait(lambda: not self.full, deadline)
+
+    async def wait_capacity_async(self, deadline: Deadline) -> bool:
+        """As `wait_capacity`, for asyncio."""
+        return await self._capacity.wait_async(lambda: not self.full, deadline)
+
+    def start(self, call: OutgoingCall) -> None:
+        """Send `call`. Its outcome, also a failure to send it, arrives at its own methods.
+
+        Raises:
+            BackpressureError: the session is full.
+        """
+        if self.full:
+            message = f"{len(self._calls)} calls are in flight to {self.address}"
+            raise BackpressureError.of(call.target, message)
+        size = call.body.nbytes
+        if size > self._max_payload:
+            call.failed(
+                PayloadTooLargeError.of(
+                    call.target,
+                    f"the arguments take {size} bytes, over the limit of {self._max_payload} that"
+                    f" {self.address} sets (Limits.max_payload)",
+                )
+            )
+            return
+        call.id = number = next(self._ids)
+        fields: Fields = {"id": number, "actor": call.actor, "method": call.method}
+        if call.actor_id:
+            fields["actor_id"] = call.actor_id
+        if call.deadline is not None:
+            left = call.deadline.timeout
+            if left is not None:
+                fields["timeout_us"] = max(1, int(left * 1e6))
+        if call.chain:
+            fields["chain"] = call.chain
+        if call.trace:
+            fields["trace"] = call.trace
+        if call.credit:
+            fields["credit"] = call.credit
+            self._orders[number] = StreamOrder()
+        self._calls[number] = call
+        call.transfer = self._link.send_body("calls", fields, call.body, copy=call.copy)
+        if self.error is not None and self._calls.pop(number, None) is not None:
+            # The session closed between our look and the insertion, and never saw this call.
+            self._orders.pop(number, None)
+            call.failed(ServerUnavailableError.of(call.target, str(self.error)))
+
+    def cancel(self, call: OutgoingCall) -> None:
+        """Stop caring for `call`, and tell the server. Nothing is reported to the call any more."""
+        if self._calls.pop(call.id, None) is not None:
+            self._capacity.wake()
+            if call.transfer is not None:
+                call.transfer.cancelled = True
+            self._orders.pop(call.id, None)
+            self._link.send("cancels", {"id": call.id})
+            self._io.call_soon(lambda: self._forget(call))
+
+    def _forget(self, call: OutgoingCall) -> None:
+        for transfer in call.arriving:
+            self._link.forget(transfer)
+
+    def grant(self, call: OutgoingCall, items: int) -> None:
+        """Let the server send `items` more of a stream."""
+        self._link.send("credits", {"id": call.id, "items": items})
+
+    def close(self, reason: str = "the caller closed the session") -> None:
+        """End the session: calls in flight are cancelled at the server and fail here. Idempotent."""
+        self._io.call_soon(lambda: self._request_close(reason))
+
+    async def close_and_wait(self) -> None:
+        """As `close`; returns when it is done. In the I/O thread."""
+        self._request_close("the caller's process is exiting")
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=_GOODBYE_TIMEOUT)
+
+    # --- lifetime, in the I/O thread ----------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._task = self._io.loop.create_task(self._run())
+
+    def _request_close(self, reason: str) -> None:
+        if self._task is not None and self.error is None:
+            self._goodbye = reason
+            if self._link.attached:
+                self._link.send("goodbye", {"reason": reason})
+                self._link.when_flushed(self._cancel_task)
+                self._io.loop.call_later(_GOODBYE_TIMEOUT, self._task.cancel)
+            else:
+                self._task.cancel()
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        error: CallError
+        try:
+            await self._live()
+            error = ServerUnavailableError(f"session with {self.address} ended")
+        except asyncio.CancelledError:
+            error = ServerUnavailableError(f"session with {self.address} was closed: {self._goodbye}")
+        except CallError as caught:
+            error = caught
+        except Exception as caught:
+            error = ProtocolError(f"session with {self.address} failed: {type(caught).__name__}: {caught}")
+        self._finish(error)
+
+    async def _live(self) -> None:
+        give_up = Deadline.after(_CONNECT_TIMEOUT)
+        attempt = 0
+        while True:
+            if await self._one_stream():
+                give_up = Deadline.after(self._resume_window)
+                attempt = 0
+            elif not self._incarnation:
+                raise ServerUnavailableError(f"cannot connect to {self.address}: {self._broken}")
+            if give_up.passed:
+                raise ServerUnavailableError(f"lost the connection to {self.address}: {self._broken}")
+            await asyncio.sleep(min(_RECONNECT.delay(attempt), give_up.remaining))
+            attempt += 1
+            await self._knock()
+
+    async def _knock(self) -> None:
+        # A server holds its port for as long as it lives, so a refusal means that it is gone: there is
+        # no need to wait for the window to pass. gRPC's own error does not tell a refusal from the rest.
+        host, _, port = self.address.rpartition(":")
+        try:
+            _, writer = await asyncio.wait_for(
+                asyncio.open_connection(host.strip("[]"), int(port)), _KNOCK_TIMEOUT
+            )
+        except ConnectionRefusedError:
+            raise ServerUnavailableError(
+                f"lost the connection to {self.address}, where nothing listens any more"
+            ) from None
+        except (OSError, TimeoutError):
+            return  # says nothing: the next attempt tells
+        writer.close()
+
+    async def _one_stream(self) -> bool:
+        """Connect and carry packets until the stream breaks; whether it ever carried any."""
+        credentials = self._credentials
+        attached = False
+        try:
+            channel = open_channel(self.address, credentials, CHANNEL_OPTIONS)
+        except (OSError, ValueError) as error:
+            raise AuthenticationError(f"cannot use the credentials for {self.address}: {error}") from error
+        async with channel:
+            stream = channel.stream_stream(CONNECT_METHOD)(
+                metadata=credentials.metadata() if credentials else None
+            )
+            try:
+                await asyncio.wait_for(self._greet(stream), _CONNECT_TIMEOUT)
+                attached = True
+                writer = self._io.loop.create_task(self._link.write_all(stream, stream.write))
+                try:
+                    while (data := await stream.read()) is not grpc.aio.EOF:
+                        self._link.receive(stream, data)
+                finally:
+                    self._link.detach(stream)
+                    writer.cancel()
+                    await asyncio.gather(writer, return_exceptions=True)
+                self._broken = "the server ended the stream"
+            except TimeoutError:
+                self._broken = f"no answer within {_CONNECT_TIMEOUT:g} s"
+            except grpc.aio.AioRpcError as error:
+                self._broken = self._examine(error)
+            finally:
+                stream.cancel()
+        return attached
+
+    async def _greet(self, stream: Any) -> None:
+        hello = pb.Packet()
+        hello.hello.version = VERSION
+        hello.hello.session_id = self._id
+        hello.hello.resume = bool(self._incarnation)
+        hello.hello.received = self._link.received
+        hello.hello.host = socket.gethostname()
+        hello.hello.pid = os.getpid()
+        await stream.write(hello.SerializeToString())
+        data = await stream.read()
+        if data is grpc.aio.EOF:
+            raise ServerUnavailableError(f"{self.address} ended the session before it began")
+        welcome = decode(data)[0].welcome
+        if welcome.version != VERSION:
+            raise ProtocolError(
+                f"{self.address} speaks version {welcome.version} of the protocol, this is version {VERSION}"
+            )
+        if self._incarnation and (welcome.incarnation != self._incarnation or not welcome.resumed):
+            restarted = welcome.incarnation != self._incarnation
+            gone = "the server restarted" if restarted else "the session expired"
+            raise ServerUnavailableError(f"lost the connection to {self.address}: {gone}")
+        self._incarnation = welcome.incarnation
+        self._max_in_flight = welcome.max_in_flight
+        self._max_payload = welcome.max_payload
+        self._resume_window = welcome.resume_window_ms / 1000
+        self._link.attach(stream, welcome.received)
+
+    def _examine(self, error: grpc.aio.AioRpcError) -> str:
+        """Raise what no other attempt would mend; else the reason why the stream broke."""
+        code = error.code()
+        details = error.details() or code.name
+        if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
+            raise AuthenticationError(f"{self.address} refused the caller: {details}") from error
+        if code is grpc.StatusCode.UNAVAILABLE and any(word in details for word in _TLS_WORDS):
+            raise AuthenticationError(f"no secure connection to {self.address}: {details}") from error
+        if code in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT}:
+            raise ProtocolError(f"{self.address}: {details}") from error
+        return f"{code.name}: {details}"
+
+    def _finish(self, error: CallError) -> None:
+        self.error = error
+        unsent = {fields["id"] for fields in self._link.close()}
+        self._on_close(self)
+        final = not isinstance(error, ServerUnavailableError)
+        while self._calls:
+            try:
+                number, call = self._calls.popitem()
+            except KeyError:  # a caller cancelled the last one
+                break
+            self._orders.pop(number, None)
+            never_received = number in unsent or not self._incarnation
+            if final and never_received:
+                call.failed(type(error).of(call.target, str(error)))
+            elif never_received:
+                call.failed(ServerUnavailableError.of(call.target, str(error)))
+            else:
+                call.failed(ConnectionLostError.of(call.target, f"{error}; the call may have run"))
+        self._capacity.wake()
+
+    # --- frames, in the I/O thread ------------------------------------------------------------------
+
+    def _packet(self, packet: pb.Packet) -> None:
+        calls = self._calls
+        full = len(calls) >= self._max_in_flight
+        for item in packet.items:
+            order = self._orders.get(item.id)
+            call = calls.get(item.id)
+            if order is not None and call is not None:
+                self._body(call, item, order.slot(call.item))
+        for reply in packet.replies:
+            number = reply.id
+            call = calls.get(number)
+            if call is None:
+                continue
+            data = reply.data
+            if data and not self._orders:  # the common case, without detours
+                if calls.pop(number, None) is None:
+                    continue
+                if reply.status == pb.OK:
+                    call.returned(Body(data))
+                else:
+                    call.raised(Body(data))
+                continue
+            if call.transfer is not None:
+                call.transfer.cancelled = True  # it is all sent, or was refused
+            settle: Callable[[Body], None] = partial(
+                self._settle, number, reply.status, reply.message, reply.may_have_run
+            )
+            order = self._orders.get(number)
+            if order is not None:
+                settle = order.slot(settle)
+            if reply.status in _WITH_BODY:
+                self._body(call, reply, settle)
+            else:
+                settle(NONE)
+        if full:
+            self._capacity.wake()
+        if packet.HasField("drain"):
+            self.draining = True
+        if packet.HasField("goodbye"):
+            raise ServerUnavailableError(f"{self.address} closed the session: {packet.goodbye.reason}")
+
+    def _body(self, call: OutgoingCall, frame: Any, then: Callable[[Body], None]) -> None:
+        data = frame.data
+        if data:
+            then(Body(data))
+            return
+        parts = frame.parts
+        try:
+            self._link.expect(parts.transfer, parts.sizes, then)
+        except PayloadTooLargeError as error:
+            self.cancel(call)
+            call.failed(PayloadTooLargeError.of(call.target, f"its result: {error}", may_have_run=True))
+        else:
+            call.arriving = (*call.arriving, parts.transfer)
+
+    def _settle(self, number: int, status: int, message: str, may_have_run: bool, body: Body) -> None:
+        call = self._calls.pop(number, None)
+        self._orders.pop(number, None)
+        if call is None:
+            return
+        if status == pb.OK:
+            call.returned(body)
+        elif status == pb.EXCEPTION:
+            call.raised(body)
+        else:
+            call.failed(failure(call.target, status, message, may_have_run=may_have_run))

@@ -1,0 +1,118 @@
+"""The one background thread that does all network I/O of a process, an asyncio loop.
+
+Other threads hand work over through a queue that wakes the loop once per burst::
+
+    any thread ─ call_soon(fn) ─► LoopQueue ─► (one self-pipe write) ─► loop: fn(), fn(), fn()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from iris_actor.errors import ForkedProcessError
+from iris_actor.rpc.loop_queue import LoopQueue
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_current: IOThread | None = None
+_used_before_fork_by: int | None = None
+
+
+class IOThread:
+    """An asyncio loop in a daemon thread, and the queue that leads into it.
+
+    Attributes:
+        loop: the loop.
+        call_soon: runs a function in the loop (`LoopQueue.call_soon`).
+    """
+
+    def __init__(self) -> None:
+        self.loop = _new_loop()
+        self.call_soon = LoopQueue(self.loop).call_soon
+        self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._thread = threading.Thread(target=self._run, name="iris-io", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the calling thread is the I/O thread."""
+        return threading.get_ident() == self._thread.ident
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the loop; the future is its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def at_exit(self, closer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have `closer()` awaited, for a bounded time, before the interpreter exits."""
+        self._closers.append(closer)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def stop(self, timeout: float) -> None:
+        """Await the closers, stop the loop and join the thread. Only for the end of the process."""
+
+        async def close_all() -> None:
+            await asyncio.wait_for(
+                asyncio.gather(*(closer() for closer in self._closers), return_exceptions=True), timeout
+            )
+
+        if not self._thread.is_alive():
+            return
+        try:
+            self.run(close_all()).result(timeout + 0.5)
+        except (TimeoutError, RuntimeError):
+            pass
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(1)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    # uvloop takes about a tenth off a lone call; it has no wheels for some platforms.
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def io_thread() -> IOThread:
+    """The I/O thread of this process, started on first use.
+
+    Raises:
+        ForkedProcessError: when this process was forked from one that had it running.
+    """
+    global _current  # noqa: PLW0603 - one a process, by design
+    current = _current
+    if current is not None:
+        return current
+    if _used_before_fork_by is not None:
+        raise ForkedProcessError(_used_before_fork_by)
+    with _lock:
+        if _current is None:
+            _current = IOThread()
+            atexit.register(_current.stop, 1.0)
+        return _current
+
+
+def _after_fork_in_child() -> None:
+    # The loop's thread does not exist in the child and gRPC's core is not usable there; forgetting the
+    # thread object keeps its atexit hook from waiting for it, and makes use fail with a clear error.
+    global _current, _used_before_fork_by, _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    if _current is not None:
+        atexit.unregister(_current.stop)
+        _used_before_fork_by = os.getppid()
+        _current = None
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

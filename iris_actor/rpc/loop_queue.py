@@ -1,0 +1,50 @@
+"""LoopQueue: the way into an event loop from other threads, that wakes it once per burst."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+
+class LoopQueue:
+    """Runs functions in `loop`, in the order they were handed over. Thread-safe."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ready: deque[Callable[[], None]] = deque()
+        self._scheduled = False
+
+    def call_soon(self, fn: Callable[[], None]) -> None:
+        """Run `fn` in the loop. `fn` must neither block nor raise. With the loop closed it is dropped."""
+        self._ready.append(fn)
+        # Read after the append, cleared before the drain: whoever sees True is still drained.
+        if not self._scheduled:
+            self._scheduled = True
+            try:
+                self._loop.call_soon_threadsafe(self._drain)
+            except RuntimeError:  # closed, with whoever waited there
+                self._ready.clear()
+
+    def _drain(self) -> None:
+        self._scheduled = False
+        ready = self._ready
+        for _ in range(len(ready)):
+            ready.popleft()()
+        # What came meanwhile takes the next turn of the loop, so that its other work is not starved;
+        # whoever appended it has seen the flag down and scheduled that turn.
+
+
+_queues: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopQueue] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def queue_into(loop: asyncio.AbstractEventLoop) -> LoopQueue:
+    """The queue into `loop`."""
+    queue = _queues.get(loop)
+    if queue is None:
+        with _lock:
+            queue = _queues.setdefault(loop, LoopQueue(loop))
+    return queue

@@ -1,0 +1,315 @@
+"""RpcServer: a bound port, the gRPC services behind it, and the sessions that callers hold.
+
+Shutdown order: refuse new calls (drain) and tell callers, wait for what was accepted, let the replies be
+acknowledged, say goodbye, close the sessions, stop gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from iris_actor._proto import session_pb2 as pb
+from iris_actor.deadline import Deadline
+from iris_actor.errors import AddressInUseError, InsecureServerError, ProtocolError
+from iris_actor.rpc.channel import ACTORS_SERVICE, SERVER_OPTIONS, SESSION_SERVICE
+from iris_actor.rpc.credentials import Credentials, server_credentials
+from iris_actor.rpc.incoming_call import Caller
+from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.json_call import JsonCall
+from iris_actor.rpc.limits import Limits
+from iris_actor.rpc.server_session import Dispatcher, ServerLoad, ServerSession, welcome
+from iris_actor.rpc.wire import VERSION, decode
+
+_HELLO_TIMEOUT = 10.0
+_FLUSH_TIMEOUT = 2.0
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    return host in _LOOPBACK or host.startswith("127.")
+
+
+class RpcServer:
+    """Serves a dispatcher's calls on one port. Its methods may be called from any thread.
+
+    Args:
+        dispatcher: who runs the calls.
+        host: address to bind.
+        port: port to bind; 0 lets the kernel choose.
+        credentials: what callers must show; None lets everybody in that can connect.
+        insecure: allow `host` to be reachable from elsewhere without credentials.
+        limits: how much to take on.
+
+    Raises:
+        InsecureServerError: (a ValueError) for a host beyond loopback without credentials.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        *,
+        host: str,
+        port: int,
+        credentials: Credentials | None,
+        insecure: bool,
+        limits: Limits,
+    ) -> None:
+        if credentials is None and not insecure and not is_loopback(host):
+            raise InsecureServerError(host)
+        self.incarnation = uuid.uuid4().hex
+        self.port = port
+        self._host = host
+        self._dispatcher = dispatcher
+        self._credentials = credentials
+        self._limits = limits
+        self._load = ServerLoad(limits)
+        self._sessions: dict[str, ServerSession] = {}
+        self._server: Any = None
+        self._health = health.aio.HealthServicer()
+        self._io = io_thread()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are queued or running."""
+        return len(self._load.calls)
+
+    def start(self) -> int:
+        """Bind and serve; returns the bound port.
+
+        Raises:
+            AddressInUseError: (an OSError) when the address cannot be bound.
+        """
+        self.port = self._io.run(self._start()).result()
+        return self.port
+
+    async def _start(self) -> int:
+        interceptors = [_Gate(self._credentials)] if self._credentials else []
+        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
+        server.add_generic_rpc_handlers((self._handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (SESSION_SERVICE, ACTORS_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        target = f"{self._host}:{self.port}"
+        credentials = self._credentials
+        try:
+            if credentials is not None and credentials.uses_tls:
+                port = server.add_secure_port(target, server_credentials(credentials))
+            else:
+                port = server.add_insecure_port(target)
+        except RuntimeError as error:
+            raise AddressInUseError(target) from error
+        if port == 0:
+            raise AddressInUseError(target)
+        await server.start()
+        for name in ("", SESSION_SERVICE, ACTORS_SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._server = server
+        return int(port)
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        handlers = {
+            f"/{SESSION_SERVICE}/Connect": grpc.stream_stream_rpc_method_handler(self._connect),
+            f"/{ACTORS_SERVICE}/Call": grpc.unary_unary_rpc_method_handler(
+                self._call, pb.CallRequest.FromString, pb.CallResponse.SerializeToString
+            ),
+            f"/{ACTORS_SERVICE}/Describe": grpc.unary_unary_rpc_method_handler(
+                self._describe, pb.DescribeRequest.FromString, pb.DescribeResponse.SerializeToString
+            ),
+        }
+
+        class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+            def service(self, details: grpc.HandlerCallDetails) -> Any:
+                return handlers.get(details.method)
+
+        return Handlers()
+
+    # --- sessions -----------------------------------------------------------------------------------
+
+    async def _connect(self, _requests: Any, context: Any) -> None:
+        try:
+            data = await asyncio.wait_for(context.read(), _HELLO_TIMEOUT)
+            if data is grpc.aio.EOF:
+                return
+            hello = decode(data)[0].hello
+            if hello.version != VERSION:
+                message = f"the caller speaks version {hello.version} of the protocol, not {VERSION}"
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
+            session = self._session(hello)
+            if session is None:
+                await context.write(welcome(self._load, self.incarnation, resumed=False, received=0))
+                return
+            await self._carry(session, hello, context)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no hello")
+        except ProtocolError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+    def _session(self, hello: pb.Hello) -> ServerSession | None:
+        session = self._sessions.get(hello.session_id)
+        if session is None and not hello.resume and hello.session_id:
+            caller = Caller(hello.host, hello.pid)
+            session = ServerSession(self._io, caller, self._dispatcher, self._load)
+            self._sessions[hello.session_id] = session
+        return session
+
+    async def _carry(self, session: ServerSession, hello: pb.Hello, context: Any) -> None:
+        link = session.link
+        session.abort_stream()  # a stream that the caller gave up, but this side still believes in
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine of gRPC's runs in a task
+        if session.expiry is not None:
+            session.expiry.cancel()
+            session.expiry = None
+        await context.write(
+            welcome(self._load, self.incarnation, resumed=hello.resume, received=link.received)
+        )
+        link.attach(context, hello.received)
+        session.abort_stream = partial(_cancel, task)
+        if self._load.draining:
+            link.send("drain", {})
+        writer = asyncio.create_task(link.write_all(context, context.write))
+        try:
+            while not link.closed and (data := await context.read()) is not grpc.aio.EOF:
+                link.receive(context, data)
+        except ProtocolError:
+            session.close()
+            raise
+        except asyncio.CancelledError:
+            pass  # the connection broke, or a newer stream took over
+        finally:
+            writer.cancel()
+            if link.attached_to(context):
+                link.detach(context)
+                session.abort_stream = _nothing
+                self._park(hello.session_id, session)
+
+    def _park(self, number: str, session: ServerSession) -> None:
+        if session.link.closed:
+            self._sessions.pop(number, None)
+            return
+
+        def expire() -> None:
+            self._sessions.pop(number, None)
+            session.close()
+
+        session.expiry = self._io.loop.call_later(self._limits.resume_window, expire)
+
+    # --- unary calls --------------------------------------------------------------------------------
+
+    async def _call(self, request: pb.CallRequest, context: Any) -> pb.CallResponse:
+        load = self._load
+        response: asyncio.Future[pb.CallResponse] = self._io.loop.create_future()
+        call = JsonCall(request, Caller(context.peer(), 0), load, self._io, response)
+        refusal = "the server is draining" if load.draining else load.refusal(0, 0)
+        if refusal is not None:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, refusal)
+        load.calls.add(call)
+        self._dispatcher.dispatch(call)
+        try:
+            return await asyncio.wait_for(response, request.timeout or None)
+        except TimeoutError:
+            return call.late()
+        finally:
+            call.close()
+
+    async def _describe(self, request: pb.DescribeRequest, _context: Any) -> pb.DescribeResponse:
+        actors = self._dispatcher.describe(request.actor)
+        return pb.DescribeResponse(incarnation=self.incarnation, actors=actors)
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    def drain(self, timeout: float | None) -> bool:
+        """Refuse new calls and wait for the accepted ones; whether all of them ended within `timeout`.
+
+        Idempotent. Callers that know the server is draining go elsewhere.
+        """
+        return self._io.run(self._drain(Deadline.of(timeout))).result()
+
+    async def _drain(self, deadline: Deadline) -> bool:
+        load = self._load
+        if not load.draining:
+            load.draining = True
+            await self._health.enter_graceful_shutdown()
+            for session in self._sessions.values():
+                session.link.send("drain", {})
+        idle = asyncio.Event()
+        load.on_idle = lambda: self._io.call_soon(idle.set)
+        if not load.calls:
+            idle.set()
+        if not await _within(idle.wait, deadline):
+            return False
+        return await self._flush(Deadline.after(min(deadline.remaining, _FLUSH_TIMEOUT)))
+
+    async def _flush(self, deadline: Deadline) -> bool:
+        async def flushed(session: ServerSession) -> None:
+            event = asyncio.Event()
+            session.link.when_flushed(event.set)
+            await event.wait()
+
+        attached = [session for session in self._sessions.values() if session.link.attached]
+        return await _within(lambda: asyncio.gather(*map(flushed, attached)), deadline)
+
+    def stop(self, reason: str = "the server is stopping") -> None:
+        """End everything now: what still runs is cancelled, its callers get an error. Idempotent."""
+        self._io.run(self._stop(reason)).result()
+
+    async def _stop(self, reason: str) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self._load.draining = True
+        for session in list(self._sessions.values()):
+            session.link.send("goodbye", {"reason": reason})
+        await self._flush(Deadline.after(_FLUSH_TIMEOUT / 4))
+        for session in list(self._sessions.values()):
+            session.close()
+        self._sessions.clear()
+        await server.stop(grace=0)
+
+
+async def _within(start: Callable[[], Awaitable[object]], deadline: Deadline) -> bool:
+    try:
+        await asyncio.wait_for(start(), deadline.timeout)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _nothing() -> None:
+    pass
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+
+
+class _Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Turns away callers without the token, whatever they call, before a byte of theirs is read."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+        async def refuse(_request: Any, context: Any) -> None:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong or missing token")
+
+        self._unary = grpc.unary_unary_rpc_method_handler(refuse)
+        self._stream = grpc.stream_stream_rpc_method_handler(refuse)
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
+    ) -> Any:
+        if self._credentials.admits(details.invocation_metadata):
+            return await continuation(details)
+        handler = await continuation(details)
+        streams = handler is not None and handler.request_streaming
+        return self._stream if streams else self._unary

@@ -1,0 +1,186 @@
+"""ServerSession: the serving end of a session, with the calls that came over it.
+
+It outlives its stream for a while: a caller whose connection broke comes back with the session's id,
+finds its calls still running, and gets the replies that it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from iris_actor._proto import session_pb2 as pb
+from iris_actor.codec import Body
+from iris_actor.errors import PayloadTooLargeError
+from iris_actor.rpc.incoming_call import Caller, IncomingCall, SessionCall
+from iris_actor.rpc.io_thread import IOThread
+from iris_actor.rpc.limits import Limits
+from iris_actor.rpc.link import Fields, Link
+from iris_actor.rpc.outgoing_call import Status
+from iris_actor.rpc.transfer import OutgoingTransfer
+from iris_actor.rpc.wire import VERSION
+
+
+class Dispatcher(Protocol):
+    """Who runs calls: the actor layer."""
+
+    def dispatch(self, call: IncomingCall) -> None:
+        """Take a call whose body has arrived. In the I/O thread: must neither block nor raise."""
+
+    def describe(self, actor: str) -> list[pb.ActorDescription]:
+        """The hosted actors, or the one that is named. In the I/O thread."""
+
+
+class ServerLoad:
+    """What a server has taken on, over all its sessions. Counted in the I/O thread but for `finished`."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.calls: set[IncomingCall] = set()
+        self.pending_bytes: dict[IncomingCall, int] = {}
+        self.draining = False
+        self.on_idle: Callable[[], None] | None = None
+
+    def refusal(self, in_flight: int, size: int) -> str | None:
+        """Why one more call with a large body of `size` bytes cannot be taken on; None if it can."""
+        limits = self.limits
+        if in_flight >= limits.max_in_flight_per_caller:
+            return f"{in_flight} calls of this caller are in flight (Limits.max_in_flight_per_caller)"
+        if len(self.calls) >= limits.max_in_flight:
+            return f"{len(self.calls)} calls are in flight on the server (Limits.max_in_flight)"
+        if size and sum(self.pending_bytes.values()) + size > limits.max_pending_bytes:
+            return f"{size} more bytes would be pending on the server (Limits.max_pending_bytes)"
+        return None
+
+    def finished(self, call: IncomingCall) -> None:
+        """`call` is over. Any thread."""
+        self.calls.discard(call)
+        if self.pending_bytes:
+            self.pending_bytes.pop(call, None)
+        if self.draining and not self.calls and self.on_idle is not None:
+            self.on_idle()
+
+
+class ServerSession:
+    """One caller's session. Its methods are called in the I/O thread, but for `answer` and `send_item`."""
+
+    def __init__(self, io: IOThread, caller: Caller, dispatcher: Dispatcher, load: ServerLoad) -> None:
+        self.caller = caller
+        self.link = Link(io, self._packet)
+        self.link.max_payload = load.limits.max_payload
+        self.calls: dict[int, SessionCall] = {}
+        self.expiry: asyncio.TimerHandle | None = None
+        self.abort_stream: Callable[[], None] = lambda: None
+        self._io = io
+        self._results: list[tuple[int, OutgoingTransfer]] = []
+        self._dispatcher = dispatcher
+        self._load = load
+
+    def close(self) -> None:
+        """Cancel what runs and forget the session."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+        self.link.close()
+        for call in list(self.calls.values()):
+            self._cancel(call)
+
+    # --- outcomes, from any thread ------------------------------------------------------------------
+
+    def answer(self, call: SessionCall, fields: Fields, body: Body | None) -> None:
+        """Send the outcome of `call`, unless it has one already or was cancelled."""
+        if self.calls.pop(call.id, None) is None:
+            return
+        call.finished = True
+        if body is None:
+            self.link.send("replies", fields)
+        else:
+            self._send_body("replies", fields, call, body)
+        self._load.finished(call)
+
+    def send_item(self, call: SessionCall, body: Body) -> None:
+        """Send one item of the stream of `call`."""
+        self._send_body("items", {"id": call.id}, call, body)
+
+    def _send_body(self, kind: str, fields: Fields, call: SessionCall, body: Body) -> None:
+        transfer = self.link.send_body(kind, fields, body, copy=True)
+        if transfer is not None:
+            self._io.call_soon(partial(self._sending, call.id, transfer))
+
+    def _sending(self, number: int, transfer: OutgoingTransfer) -> None:
+        # A cancel may come when the call itself is over and its large result is on its way.
+        self._results = [(n, t) for n, t in self._results if not t.done]
+        self._results.append((number, transfer))
+
+    # --- frames -------------------------------------------------------------------------------------
+
+    def _packet(self, packet: pb.Packet) -> None:
+        for frame in packet.calls:
+            self._call(frame)
+        for credit in packet.credits:
+            call = self.calls.get(credit.id)
+            if call is not None:
+                call.grant(credit.items)
+        for cancel in packet.cancels:
+            call = self.calls.get(cancel.id)
+            if call is not None:
+                self._cancel(call)
+            for number, transfer in self._results:
+                if number == cancel.id:
+                    transfer.cancelled = True
+        if packet.HasField("goodbye"):
+            self.close()
+
+    def _call(self, frame: pb.Call) -> None:
+        load = self._load
+        call = SessionCall(self, frame, load.limits.max_payload)
+        in_flight = len(self.calls)
+        self.calls[call.id] = call
+        load.calls.add(call)
+        data = frame.data
+        if load.draining:
+            call.send_failure(Status.DRAINING, "the server is draining", may_have_run=False)
+            return
+        size = 0 if data else sum(frame.parts.sizes)
+        refusal = load.refusal(in_flight, size)
+        if refusal is not None:
+            call.send_failure(Status.BACKPRESSURE, refusal, may_have_run=False)
+        elif data:
+            call.body = Body(data)
+            self._dispatcher.dispatch(call)
+        else:
+            load.pending_bytes[call] = size
+            try:
+                self.link.expect(frame.parts.transfer, frame.parts.sizes, partial(self._arrived, call))
+            except PayloadTooLargeError as error:
+                call.send_failure(Status.TOO_LARGE, str(error), may_have_run=False)
+            else:
+                call.on_cancel = partial(self.link.forget, frame.parts.transfer)
+
+    def _arrived(self, call: SessionCall, body: Body) -> None:
+        if not call.cancelled:
+            call.on_cancel = None
+            call.body = body
+            self._dispatcher.dispatch(call)
+
+    def _cancel(self, call: SessionCall) -> None:
+        if self.calls.pop(call.id, None) is not None:
+            call.cancel()
+            self._load.finished(call)
+
+
+def welcome(load: ServerLoad, incarnation: str, *, resumed: bool, received: int) -> bytes:
+    """The server's first packet on a stream."""
+    packet = pb.Packet()
+    fields: dict[str, Any] = {
+        "version": VERSION,
+        "incarnation": incarnation,
+        "resumed": resumed,
+        "received": received,
+        "max_in_flight": load.limits.max_in_flight_per_caller,
+        "max_payload": load.limits.max_payload,
+        "resume_window_ms": int(load.limits.resume_window * 1000),
+    }
+    packet.welcome.CopyFrom(pb.Welcome(**fields))
+    return packet.SerializeToString()

@@ -1,0 +1,78 @@
+"""Transfers: large bodies on their way, in pieces, between the packets of small frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+from iris_actor.codec import Body
+from iris_actor.errors import ProtocolError
+from iris_actor.rpc.buffers import buffers
+from iris_actor.rpc.limits import CHUNK
+
+_ids = itertools.count(1)
+
+
+class OutgoingTransfer:
+    """A body being sent: yields its pieces in order.
+
+    Args:
+        body: what to send.
+        copy: send a copy of the out-of-band buffers, so that their owner may change them at once.
+    """
+
+    __slots__ = ("_pieces", "cancelled", "done", "id", "sizes")
+
+    def __init__(self, body: Body, *, copy: bool) -> None:
+        self.id = next(_ids)
+        parts = [memoryview(body.data), *(_copied(b) if copy else b for b in body.buffers)]
+        self.sizes = [part.nbytes for part in parts]
+        self.cancelled = False
+        self.done = False
+        self._pieces = self._cut(parts)
+
+    @staticmethod
+    def _cut(parts: Sequence[memoryview]) -> Iterator[tuple[int, int, memoryview]]:
+        for number, part in enumerate(parts):
+            for offset in range(0, part.nbytes, CHUNK):
+                yield number, offset, part[offset : offset + CHUNK]
+
+    def next_piece(self) -> tuple[int, int, memoryview] | None:
+        """The next (part, offset, bytes); None at the end, or once `cancelled` is set."""
+        piece = None if self.cancelled else next(self._pieces, None)
+        self.done = piece is None
+        return piece
+
+
+def _copied(buffer: memoryview) -> memoryview:
+    copy = buffers.take(buffer.nbytes)
+    copy[:] = buffer
+    return copy
+
+
+class IncomingTransfer:
+    """A body that arrives: memory for its parts, and what to call when it is whole."""
+
+    __slots__ = ("_missing", "_on_complete", "_parts")
+
+    def __init__(self, sizes: Sequence[int], on_complete: Callable[[Body], None]) -> None:
+        self._parts = [buffers.take(size) for size in sizes]
+        self._missing = sum(sizes)
+        self._on_complete = on_complete
+
+    def put(self, part: int, offset: int, bulk: memoryview) -> bool:
+        """Take a piece; True when it was the last one, after `on_complete` was called with the body.
+
+        Raises:
+            ProtocolError: when the piece lies outside what was announced.
+        """
+        if part >= len(self._parts) or offset + len(bulk) > len(self._parts[part]) or not len(bulk):
+            message = f"a chunk of {len(bulk)} bytes at {offset} of part {part} was never announced"
+            raise ProtocolError(message)
+        self._parts[part][offset : offset + len(bulk)] = bulk
+        self._missing -= len(bulk)
+        if self._missing > 0:
+            return False
+        data, *rest = self._parts
+        self._on_complete(Body(data, tuple(rest)))
+        return True

@@ -1,0 +1,1 @@
+"""Work: pools of workers, and the launchers that start their processes."""

@@ -1,0 +1,161 @@
+"""Functions: which callables a pool has seen, so that each is sent to a worker once and not once a task.
+
+A function that other processes can import travels as its name. One of ``__main__``, a lambda or a closure
+travels by value, with the variables it uses, as they are when it is submitted. When one of those is bound
+to something else, the next submit notices and captures the function anew; a change *inside* an object that
+is used in this way is not noticed. Data that changes belongs into the arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from threading import Lock
+from types import BuiltinFunctionType, CodeType, FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from iris_actor import codec
+from iris_actor.codec import Body
+
+UNKNOWN = float("inf")
+"""Expected duration of a function that has not been run yet."""
+_WEIGHT = 0.25
+_NOTHING = object()
+
+
+class Function:
+    """One callable as it was captured.
+
+    Attributes:
+        id: its number in this pool; 0 for one that travels with each of its tasks.
+        body: its pickle; None where `id` is 0.
+        mean: seconds that a call of it lately took in a worker; `UNKNOWN` before the first.
+    """
+
+    __slots__ = ("__weakref__", "_captured", "_forgotten", "body", "id", "mean")
+
+    def __init__(self, number: int, body: Body | None, captured: list[Any], forgotten: deque[int]) -> None:
+        self.id = number
+        self.body = body
+        self.mean = UNKNOWN
+        self._captured = captured
+        self._forgotten = forgotten
+
+    def measured(self, seconds: float) -> None:
+        """A call took `seconds`."""
+        self.mean = seconds if self.mean == UNKNOWN else self.mean + _WEIGHT * (seconds - self.mean)
+
+    def is_current(self, captured: list[Any]) -> bool:
+        """Whether the variables that the function uses are still bound to what they were."""
+        mine = self._captured
+        return len(mine) == len(captured) and all(a is b for a, b in zip(mine, captured, strict=True))
+
+    def __del__(self) -> None:
+        # Neither the caller nor a task refers to it any more: workers may drop their copies.
+        if self.id:
+            self._forgotten.append(self.id)
+
+
+class Functions:
+    """The functions of one pool. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: WeakKeyDictionary[Callable[..., Any], Function] = WeakKeyDictionary()
+        self._kinds: dict[object, Function] = {}
+        self._next_id = 1
+        self.forgotten: deque[int] = deque()
+        """Numbers that no task will use again; whoever tells the workers takes them out."""
+
+    def find(self, fn: Callable[..., Any]) -> Function:
+        """The record of `fn`, captured now unless it is known and unchanged.
+
+        Raises:
+            SerializationError: (a TypeError) when it cannot be pickled.
+        """
+        if not isinstance(fn, FunctionType | BuiltinFunctionType | type):
+            # Bound methods and callable objects have state that their tasks must see as it is then.
+            return self._kind(getattr(fn, "__func__", type(fn)))
+        known = self._known.get(fn)
+        captured = _captured(fn) if isinstance(fn, FunctionType) and _by_value(fn) else []
+        if known is not None and (not captured or known.is_current(captured)):
+            return known
+        body = codec.dumps(fn)
+        with self._lock:
+            function = Function(self._next_id, body, captured, self.forgotten)
+            self._next_id += 1
+            self._known[fn] = function
+        return function
+
+    def _kind(self, key: object) -> Function:
+        with self._lock:
+            function = self._kinds.get(key)
+            if function is None:
+                function = self._kinds[key] = Function(0, None, [], self.forgotten)
+            return function
+
+    def send_by_value(self, module_name: str) -> bool:
+        """Have what is defined in that module travel by value, since workers cannot import it.
+
+        Returns:
+            Whether that can be: not for modules that were installed, whose lack is an error of the
+            workers' environment, nor for those that are not written in Python.
+        """
+        module = sys.modules.get(module_name)
+        file = getattr(module, "__file__", None) or ""
+        installed = "site-packages" in file or "dist-packages" in file
+        if module is None or module_name.partition(".")[0] in sys.stdlib_module_names or installed:
+            return False
+        if file and not file.endswith((".py", ".pyc")):
+            return False
+        with self._lock:
+            codec.travel_by_value(module)
+            self._known.clear()
+        return True
+
+
+def _by_value(fn: Any) -> bool:
+    return fn.__module__ in {None, "__main__", "__mp_main__"} or "<locals>" in fn.__qualname__
+
+
+def _captured(fn: FunctionType) -> list[Any]:
+    """What a function that travels by value takes along, itself excepted."""
+    seen: set[FunctionType] = {fn}
+    found: list[Any] = []
+    queue = [fn]
+    while queue:
+        current = queue.pop()
+        for value in _used(current):
+            if isinstance(value, FunctionType) and _by_value(value):
+                if value in seen:
+                    continue
+                seen.add(value)
+                queue.append(value)
+            found.append(value)
+    return found
+
+
+def _used(fn: FunctionType) -> Iterator[Any]:
+    yield fn.__code__
+    yield fn.__defaults__
+    yield fn.__kwdefaults__
+    for cell in fn.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not bound yet
+            yield _NOTHING
+    for name in _global_names(fn.__code__):
+        yield fn.__globals__.get(name, _NOTHING)
+
+
+@functools.lru_cache(maxsize=4096)
+def _global_names(code: CodeType) -> tuple[str, ...]:
+    """Names that the code, or code nested in it, may look up in the globals."""
+    names = dict.fromkeys(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names.update(dict.fromkeys(_global_names(constant)))
+    return tuple(names)

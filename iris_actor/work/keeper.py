@@ -1,0 +1,480 @@
+"""Keeper: the thread that sees to a pool's workers, from their start to their end.
+
+::
+
+    launcher (a process ended) ─┐
+    registry (a worker is there)├─▶ wake() ─▶ keeper thread: start, find, restart, bury, retire
+    dispatcher (a link failed)  ┘                │
+                                                 └─▶ dispatcher: tasks of lost workers go back to the queue
+
+All decisions about workers are made here, one after the other, so none of them races with another. What
+takes long (initializer, end of a process) is waited for by a state with a due time, never by blocking.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from iris_actor import codec
+from iris_actor.errors import WorkerLostError
+from iris_actor.rpc.credentials import Credentials
+from iris_actor.work.client import IrisClient
+from iris_actor.work.config import WorkerPoolConfig
+from iris_actor.work.dispatcher import MAX_BY_VALUE, Dispatcher
+from iris_actor.work.launcher import Launch, ReplicaState, ReplicaStatus
+from iris_actor.work.task import Task
+from iris_actor.work.task_wire import INITIALIZER, Kind, OutcomeMessage, TaskMessage, pack, plain, unpack
+from iris_actor.work.worker_launch import worker_spec
+from iris_actor.work.worker_link import WorkerLink
+from iris_actor.work.worker_slot import SlotState, WorkerSlot
+
+SETTLE = 0.5
+"""Seconds that replies of a worker whose process has ended may still take to arrive."""
+LOST = 10.0
+"""Seconds after which a worker that cannot be reached is given up, though its launcher says it runs."""
+TICK = 0.05
+"""Seconds between looks while something is likely to change without notice."""
+
+_ALIVE = frozenset({SlotState.STARTING, SlotState.SETTING_UP, SlotState.READY, SlotState.LOST})
+
+
+class Keeper:
+    """Sees to the workers of one pool. `wake`, `resize`, `end` and `wait_*` are for any thread.
+
+    Args:
+        pool_name: the pool's name.
+        config: the pool's configuration.
+        connect: makes, in the keeper's thread, the client whose launcher and registry the workers use.
+        disconnect: gives it back at the end.
+    """
+
+    def __init__(
+        self,
+        pool_name: str,
+        config: WorkerPoolConfig,
+        *,
+        prefetch: bool,
+        connect: Callable[[], IrisClient],
+        disconnect: Callable[[], None],
+    ) -> None:
+        self.dispatcher = Dispatcher(prefetch=prefetch, wake=self.wake)
+        self.closed = threading.Event()
+        self._name = pool_name
+        self._config = config
+        self._connect = connect
+        self._disconnect = disconnect
+        self._client: IrisClient | None = None
+        self._lock = self.dispatcher.lock
+        self._changed = threading.Condition(self._lock)
+        self._wake_flag = threading.Event()
+        self._target = config.num_workers
+        self._ending = False
+        self._killed = False
+        self._polled: dict[Launch, tuple[ReplicaStatus, ...]] = {}
+        self._token = uuid.uuid4().hex + uuid.uuid4().hex
+        self._thread = threading.Thread(target=self._run, name=f"iris-pool-{pool_name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have the thread look at everything soon."""
+        self._wake_flag.set()
+
+    def resize(self, num_workers: int) -> None:
+        """Aim at another number of workers."""
+        with self._lock:
+            self._target = num_workers
+        self.wake()
+
+    @property
+    def target(self) -> int:
+        """The number of workers aimed at."""
+        return self._target
+
+    def end_soon(self) -> None:
+        """As `end`, without a lock: for finalizers, which may run in a thread that holds it."""
+        self._ending = self.dispatcher.ending = True
+
+    def end(self, *, kill: bool = False) -> None:
+        """End the workers, once no task is left or, with `kill`, at once."""
+        with self._changed:
+            self._ending = self.dispatcher.ending = True
+            self._killed = self._killed or kill
+            self._changed.notify_all()
+        if kill:
+            self.dispatcher.break_down("it was killed")
+        self.wake()
+
+    def wait_ready(self, count: int, timeout: float | None) -> bool:
+        """Wait until `count` workers are ready, or can no longer become so."""
+
+        def settled() -> bool:
+            return self.ready >= count or self._ending or self.dispatcher.queue.broken is not None
+
+        with self._changed:
+            return self._changed.wait_for(settled, timeout)
+
+    @property
+    def ready(self) -> int:
+        """How many workers are ready."""
+        return sum(slot.state is SlotState.READY and not slot.retiring for slot in self.dispatcher.slots)
+
+    # --- the thread -----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._client = self._connect()
+            while self._step():
+                self._wake_flag.wait(self._next_look())
+                self._wake_flag.clear()
+        except BaseException as error:
+            text = "".join(traceback.format_exception_only(error)).strip()
+            self.dispatcher.break_down(f"its workers cannot be managed: {text}", error)
+            self._abandon()
+        finally:
+            try:
+                self._disconnect()
+            finally:
+                with self._changed:
+                    self._ending = True
+                    self._changed.notify_all()
+                self.closed.set()
+
+    def _abandon(self) -> None:
+        for slot in self.dispatcher.slots:
+            if slot.launch is not None:
+                slot.launch.cancel(slot.replica, grace=0.0)
+            if slot.link is not None:
+                slot.link.close()
+
+    def _step(self) -> bool:
+        """Look at everything once; False when the pool is over."""
+        self._polled.clear()
+        if self._should_end():
+            return not self._end_workers()
+        self._fit_to_target()
+        self._start_due()
+        for slot in list(self.dispatcher.slots):
+            self._look_at(slot)
+        self.dispatcher.withdraw_stuck()
+        return True
+
+    def _next_look(self) -> float | None:
+        assert self._client is not None  # noqa: S101 - set before the first look
+        with self._lock:
+            slots = self.dispatcher.slots
+            timeout: float = self._client.launcher.poll_interval
+            self.dispatcher.watched = self.dispatcher.watches
+            if self._ending or self.dispatcher.watched:
+                timeout = TICK
+            due = min((slot.due for slot in slots if slot.due > 0), default=None)
+        if due is not None:
+            timeout = min(timeout, max(0.0, due - time.monotonic()))
+        return timeout
+
+    def _should_end(self) -> bool:
+        with self._lock:
+            queue = self.dispatcher.queue
+            if self._ending:
+                queue.drop_cancelled()
+            return queue.broken is not None or (self._ending and queue.idle)
+
+    # --- starting -------------------------------------------------------------------------------------
+
+    def _fit_to_target(self) -> None:
+        with self._lock:
+            slots = self.dispatcher.slots
+            staying = [slot for slot in slots if not slot.retiring and slot.state is not SlotState.GONE]
+            surplus = len(staying) - self._target
+            staying.sort(key=_worth)
+            for slot in staying[: max(0, surplus)]:
+                slot.retiring = True
+                self.dispatcher.set_state(slot, slot.state)
+            taken = {slot.index for slot in slots}
+            free = [index for index in range(len(slots) + self._target) if index not in taken]
+            slots.extend(WorkerSlot(index) for index in free[: max(0, -surplus)])
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            due = [
+                slot
+                for slot in self.dispatcher.slots
+                if slot.state is SlotState.WAITING and slot.due <= now and not slot.retiring
+            ]
+        # Those with neighbouring numbers are one launch: one array job on a cluster.
+        due.sort(key=lambda slot: slot.index)
+        while due:
+            group = [due.pop(0)]
+            while due and due[0].index == group[-1].index + 1:
+                group.append(due.pop(0))
+            self._launch(group)
+
+    def _launch(self, group: list[WorkerSlot]) -> None:
+        client = self._client
+        assert client is not None  # noqa: S101
+        launch_id = uuid.uuid4().hex
+        spec = worker_spec(
+            client,
+            self._config,
+            pool_name=self._name,
+            launch_id=launch_id,
+            token=self._token,
+            names=[slot.name for slot in group],
+            first=group[0].index,
+        )
+        try:
+            launch = client.launcher.launch(spec, notify=self.wake)
+        except OSError as error:
+            for slot in group:
+                self._died(slot, f"cannot be started: {error}", explained=False)
+            return
+        with self._lock:
+            for replica, slot in enumerate(group):
+                slot.launch, slot.replica, slot.launch_id = launch, replica, launch_id
+                slot.was_ready = False
+                slot.unreachable = ""
+                slot.due = time.monotonic() + self._config.start_timeout
+                self.dispatcher.set_state(slot, SlotState.STARTING)
+        for slot in group:
+            if slot.unsubscribe is None:
+                slot.unsubscribe = client.resolver.subscribe(self._actor_name(slot), self.wake)
+
+    def _actor_name(self, slot: WorkerSlot) -> str:
+        return f"_workerpool/{self._name}/{slot.name}"
+
+    # --- one slot -------------------------------------------------------------------------------------
+
+    def _look_at(self, slot: WorkerSlot) -> None:
+        if slot.state not in _ALIVE and slot.state is not SlotState.ENDING:
+            if slot.retiring or slot.state is SlotState.GONE:
+                self._remove(slot)
+            return
+        process = self._process(slot)
+        ended = process is not None and process.state is ReplicaState.ENDED
+        if slot.state is SlotState.ENDING:
+            if ended:
+                self._remove(slot)
+            return
+        if ended or slot.state is SlotState.LOST or (slot.link is not None and slot.link.error is not None):
+            self._look_at_lost(slot, process, ended=ended)
+        elif slot.retiring:
+            if not slot.outstanding and not slot.feeding:
+                self._end(slot)
+        elif slot.state is SlotState.STARTING:
+            self._look_for(slot)
+
+    def _process(self, slot: WorkerSlot) -> ReplicaStatus | None:
+        launch = slot.launch
+        if launch is None:
+            return None
+        if launch not in self._polled:
+            self._polled[launch] = launch.poll()
+        return self._polled[launch][slot.replica]
+
+    def _look_for(self, slot: WorkerSlot) -> None:
+        client = self._client
+        assert client is not None  # noqa: S101
+        for endpoint in client.resolver.resolve(self._actor_name(slot)).endpoints:
+            if endpoint.metadata.get("launch") == slot.launch_id:
+                link = WorkerLink(endpoint, Credentials(token=self._token))
+                with self._lock:
+                    slot.link = link
+                    slot.due = 0.0
+                self._set_up(slot, link)
+                return
+        if time.monotonic() >= slot.due:
+            text = f"did not announce itself within {self._config.start_timeout:g} s"
+            if slot.launch is not None:
+                slot.launch.cancel(slot.replica, grace=0.0)
+            self._died(slot, text, explained=False)
+
+    def _set_up(self, slot: WorkerSlot, link: WorkerLink) -> None:
+        config = self._config
+        if config.initializer is None:
+            self._ready(slot)
+            return
+        with self._lock:
+            link.batches += 1
+            self.dispatcher.set_state(slot, SlotState.SETTING_UP)
+        # Not a task: it has no future, is not retried, and nobody counts it.
+        body = codec.dumps((config.initializer, config.initargs, {}))
+        message = TaskMessage(INITIALIZER, 0, pack(body), spread=False)
+        link.run(0, [], [], plain([message]), partial(self._on_set_up, slot, link))
+
+    def _on_set_up(self, slot: WorkerSlot, link: WorkerLink, call: Future[Any]) -> None:
+        try:
+            messages, _ = call.result()
+            outcome = OutcomeMessage(*messages[0])
+        except BaseException as error:
+            with self._lock:
+                link.batches = 0
+                link.error = error
+            self.wake()
+            return
+        with self._lock:
+            link.batches -= 1
+        if outcome.kind == Kind.VALUE:
+            self._ready(slot)
+            return
+        missing = outcome.missing if slot.by_value < MAX_BY_VALUE else None
+        if missing and self.dispatcher.send_by_value(missing):
+            slot.by_value += 1
+            self._set_up(slot, link)
+            return
+        raised = codec.load_exception(unpack(outcome.packed))
+        text = str(raised.__cause__ or raised).strip().strip('"').strip()
+        self.dispatcher.break_down(f"the initializer failed in {slot.name}:\n{text}", raised)
+
+    def _ready(self, slot: WorkerSlot) -> None:
+        with self._changed:
+            if slot.state in {SlotState.STARTING, SlotState.SETTING_UP}:
+                slot.was_ready = True
+                self.dispatcher.set_state(slot, SlotState.READY)
+                self._changed.notify_all()
+        self.dispatcher.pump()
+        self.wake()
+
+    # --- loss -----------------------------------------------------------------------------------------
+
+    def _look_at_lost(self, slot: WorkerSlot, process: ReplicaStatus | None, *, ended: bool) -> None:
+        now = time.monotonic()
+        link = slot.link
+        with self._lock:
+            first = slot.state is not SlotState.LOST
+            if first:
+                self.dispatcher.set_state(slot, SlotState.LOST)
+                slot.due = now + (SETTLE if ended else LOST)
+            elif ended:
+                slot.due = min(slot.due, now + SETTLE)
+            waiting = link is not None and link.batches > 0
+            overdue = now >= slot.due
+        if not ended and not overdue:
+            if first and slot.launch is not None:
+                # It cannot be reached, so nobody will ever learn what it does: make sure that it ends.
+                slot.unreachable = str(link.error) if link is not None else ""
+                slot.launch.cancel(slot.replica, grace=1.0)
+            return
+        if waiting and not overdue:
+            return
+        self._bury(slot, process)
+
+    def _bury(self, slot: WorkerSlot, process: ReplicaStatus | None) -> None:
+        """Give the tasks of a lost worker to others, and its slot another worker."""
+        link, launch = slot.link, slot.launch
+        recorded = None if launch is None else launch.recorded(slot.replica)
+        words = slot.last_words
+        with self._lock:
+            tasks = self.dispatcher.take_from(slot)
+            slot.link = None
+        if link is not None:
+            link.close()
+        running = None
+        if tasks:
+            # Without a recorder a worker has one task at a time.
+            running = tasks[0] if recorded is None else next((t for t in tasks if t.seq == recorded), None)
+        again: list[Task] = []
+        for task in tasks:
+            if task is running:
+                task.deaths += 1
+                if task.deaths > self._config.max_retries:
+                    self.dispatcher.queue.reject(task, self._lost_error(slot, process, task, words))
+                    continue
+            again.append(task)
+        how = process.how if process is not None else "was lost"
+        if slot.unreachable:
+            how = f"was ended, because it could not be reached: {slot.unreachable}"
+        if not slot.was_ready:
+            how += " before it was ready" if link is None else " while it ran the initializer"
+        if words:
+            how += f"; its last words on stderr:\n{words}"
+        self._died(slot, how, explained=running is not None)
+        self.dispatcher.queue.requeue(again)
+        self.dispatcher.pump()
+
+    def _lost_error(
+        self, slot: WorkerSlot, process: ReplicaStatus | None, task: Task, words: str
+    ) -> WorkerLostError:
+        return WorkerLostError(
+            slot.name,
+            exit_code=process.exit_code if process else None,
+            signal=process.signal if process else None,
+            attempts=task.deaths,
+            stderr=words,
+        )
+
+    def _died(self, slot: WorkerSlot, how: str, *, explained: bool) -> None:
+        """The slot's worker is no more: start another, unless it died too often for no visible reason."""
+        config = self._config
+        give_up = False
+        with self._changed:
+            slot.streak = slot.streak if explained else slot.streak + 1
+            slot.due = 0.0
+            if slot.retiring:
+                self.dispatcher.set_state(slot, SlotState.GONE)
+            elif slot.streak > config.max_restarts:
+                self.dispatcher.set_state(slot, SlotState.FAILED)
+                staying = [each for each in self.dispatcher.slots if not each.retiring]
+                give_up = all(each.state is SlotState.FAILED for each in staying)
+            else:
+                slot.restarts += 1
+                delay = 0.0 if explained else config.restart_backoff.delay(slot.streak - 1)
+                slot.due = time.monotonic() + delay
+                self.dispatcher.set_state(slot, SlotState.WAITING)
+            self._changed.notify_all()
+        if give_up:
+            tries = f", {slot.streak} times in a row" if slot.streak > 1 else ""
+            self.dispatcher.break_down(f"no worker can be started any more{tries}: {slot.name} {how}")
+        self.wake()
+
+    # --- ending ---------------------------------------------------------------------------------------
+
+    def _end(self, slot: WorkerSlot) -> None:
+        with self._lock:
+            self.dispatcher.set_state(slot, SlotState.ENDING)
+            slot.due = 0.0
+            link, slot.link = slot.link, None
+        if link is not None:
+            link.close()
+        if slot.launch is not None:
+            grace = 0.0 if self._killed else self._config.shutdown_grace
+            slot.launch.cancel(slot.replica, grace=grace)
+
+    def _remove(self, slot: WorkerSlot) -> None:
+        if slot.unsubscribe is not None:
+            slot.unsubscribe()
+            slot.unsubscribe = None
+        with self._changed:
+            self.dispatcher.set_state(slot, SlotState.GONE)
+            if slot in self.dispatcher.slots:
+                self.dispatcher.slots.remove(slot)
+            self._changed.notify_all()
+
+    def _end_workers(self) -> bool:
+        """End those that run; whether all are gone."""
+        for slot in list(self.dispatcher.slots):
+            with self._lock:
+                slot.retiring = True
+            if slot.state in _ALIVE or (slot.state is SlotState.ENDING and self._killed):
+                self._end(slot)
+            self._look_at(slot)
+        return not self.dispatcher.slots
+
+
+def _worth(slot: WorkerSlot) -> tuple[bool, bool, int, int]:
+    """Sorts slots that may go before those that should stay."""
+    return (
+        slot.state is not SlotState.FAILED,
+        slot.state is SlotState.READY,
+        len(slot.outstanding),
+        -slot.index,
+    )

@@ -1,0 +1,140 @@
+"""TaskQueue: the tasks of a pool that no worker has, and the count of those that are not over."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from iris_actor.errors import BrokenWorkerPool
+from iris_actor.work.task import Task
+
+
+class TaskQueue:
+    """Tasks in the order in which they are to be started. Guarded by `lock`, which it shares with the slots.
+
+    `resolve`, `reject` and `requeue` are called without the lock: the done callbacks that they run are the
+    user's code.
+
+    Attributes:
+        waiting: tasks that no worker has; those that are cancelled meanwhile drop out when they are met.
+        broken: why no task can be run any more, and the exception behind that.
+        done, failed: tasks that ended with a value, and with an exception.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._unresolved = 0
+        self.waiting: deque[Task] = deque()
+        self.broken: tuple[str, BaseException | None] | None = None
+        self.done = 0
+        self.failed = 0
+
+    def add(self, task: Task) -> None:
+        """Queue a new task. Takes the lock.
+
+        Raises:
+            BrokenWorkerPool: the pool is broken.
+        """
+        with self._lock:
+            if self.broken is not None:
+                raise self.broken_error()
+            self.waiting.append(task)
+            self._unresolved += 1
+
+    def spoiled(self, task: Task, error: BaseException) -> None:
+        """End a new task that cannot even be queued. Takes the lock."""
+        with self._lock:
+            self.failed += 1
+        task.release()
+        task.future.set_exception(error)
+
+    def start_next(self) -> bool:
+        """Put the first task beyond cancellation. False: it was cancelled, and is gone. With the lock."""
+        task = self.waiting[0]
+        if task.started:
+            return True
+        if task.future.set_running_or_notify_cancel():
+            task.started = True
+            return True
+        self.waiting.popleft()
+        self._unresolved -= 1
+        return False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no task is left that is not over; may be late to notice a cancelled one."""
+        return self._unresolved == 0
+
+    def drop_cancelled(self) -> None:
+        """Take notice of cancelled tasks. Call with the lock."""
+        live = [task for task in self.waiting if task.started or not task.future.cancelled()]
+        if len(live) != len(self.waiting):
+            self._unresolved -= len(self.waiting) - len(live)
+            self.waiting = deque(live)
+
+    def cancel_waiting(self) -> None:
+        """Cancel all tasks that no worker has had yet. Takes the lock."""
+        with self._lock:
+            tasks = list(self.waiting)
+        for task in tasks:
+            task.future.cancel()
+
+    def resolve(self, task: Task, value: Any) -> None:
+        """End `task` with `value`."""
+        future = task.future
+        task.release()
+        with self._lock:
+            self.done += 1
+        try:
+            future.set_result(value)
+        finally:
+            with self._lock:
+                self._unresolved -= 1
+
+    def reject(self, task: Task, error: BaseException) -> None:
+        """End `task` with `error`."""
+        future = task.future
+        task.release()
+        with self._lock:
+            self.failed += 1
+        try:
+            future.set_exception(error)
+        finally:
+            with self._lock:
+                self._unresolved -= 1
+
+    def requeue(self, tasks: Iterable[Task]) -> None:
+        """Put tasks that a worker had back to the head, in their order."""
+        tasks = list(tasks)
+        with self._lock:
+            broken = self.broken is not None
+            if not broken:
+                self.waiting.extendleft(reversed(tasks))
+        if broken:
+            for task in tasks:
+                self.reject(task, self.broken_error())
+
+    def broken_error(self) -> BrokenWorkerPool:
+        """A new error that says why the pool is broken."""
+        reason, cause = self.broken or ("", None)
+        error = BrokenWorkerPool(reason)
+        error.__cause__ = cause
+        return error
+
+    def break_down(self, reason: str, cause: BaseException | None) -> list[Task]:
+        """Refuse new tasks from now on; returns the waiting ones, for `fail`. Call with the lock."""
+        self.broken = (reason, cause)
+        tasks = list(self.waiting)
+        self.waiting.clear()
+        return tasks
+
+    def fail(self, tasks: Iterable[Task]) -> None:
+        """End tasks of a broken pool."""
+        for task in tasks:
+            if task.started or task.future.set_running_or_notify_cancel():
+                self.reject(task, self.broken_error())
+            else:
+                with self._lock:
+                    self._unresolved -= 1

@@ -1,0 +1,96 @@
+"""What travels between a pool and its workers, as plain tuples that the C pickler packs at once.
+
+::
+
+    pool ──▶ run(batch id, definitions, forgotten, tasks) ──▶ worker
+    pool ◀── (outcomes, complete) ◀── worker        and again by more(batch id) while not complete
+
+Each task and each outcome is pickled on its own, before it joins a batch: two tasks never share an object
+because they happened to travel together, and one that cannot be rebuilt spoils only itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from pickle import PickleBuffer
+from typing import Any, NamedTuple
+
+from iris_actor.codec import Body
+from iris_actor.errors import SerializationError
+
+Packed = tuple[Any, tuple[Any, ...]]
+"""A `Body` whose large parts stay out of band while it travels inside another one."""
+
+
+INITIALIZER = 1
+"""Sequence number of the pool's initializer; 0 stands for none."""
+FIRST_TASK = 2
+"""Sequence number of a pool's first task."""
+
+
+class Kind(IntEnum):
+    """What an outcome holds."""
+
+    VALUE = 0
+    RAISED = 1
+    """An exception of the task's, or that its result cannot be pickled."""
+    NOT_REBUILT = 2
+    """The function or its arguments could not be rebuilt in the worker; the task did not run."""
+
+
+class Definition(NamedTuple):
+    """A function, under the number by which tasks refer to it."""
+
+    function_id: int
+    packed: Packed
+
+
+class TaskMessage(NamedTuple):
+    """A task on its way to a worker.
+
+    `function_id` 0 means that the callable stands before the arguments in the body. `spread` means that
+    the body holds a list of argument tuples, each for a call of its own, and asks for the list of results.
+    """
+
+    seq: int
+    function_id: int
+    packed: Packed
+    spread: bool
+
+
+class OutcomeMessage(NamedTuple):
+    """An outcome on its way back. `missing` names the module that a NOT_REBUILT one lacked, if any."""
+
+    seq: int
+    kind: int
+    packed: Packed
+    seconds: float
+    missing: str | None = None
+
+
+def pack(body: Body) -> Packed:
+    """The form in which `body` travels inside another one without being copied."""
+    data = body.data if type(body.data) is bytes else PickleBuffer(body.data)
+    return data, tuple(map(PickleBuffer, body.buffers))
+
+
+def unpack(packed: Packed) -> Body:
+    """The body that `pack` packed."""
+    data, buffers = packed
+    return Body(data, tuple(map(memoryview, buffers)))
+
+
+def does_not_pickle(error: Exception, what: str = "") -> SerializationError:
+    """`error` of a pickler as the error that callers know; pickling runs code that may raise anything."""
+    if isinstance(error, SerializationError) and not what:
+        return error
+    text = str(error) if isinstance(error, SerializationError) else f"{type(error).__name__}: {error}"
+    wrapped = SerializationError(f"{what or 'the call'} does not pickle: {text}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def plain(messages: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """`messages` as bare tuples: named ones would each make the pickler ask about their class."""
+    return [tuple(message) for message in messages]

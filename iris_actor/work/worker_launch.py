@@ -1,0 +1,43 @@
+"""What a pool tells a launcher about its workers: the command and the environment of `worker_main`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from iris_actor.actor.environment import JOB_ID, REGISTRY
+from iris_actor.work import worker_main
+from iris_actor.work.client import IrisClient
+from iris_actor.work.config import WorkerPoolConfig
+from iris_actor.work.launcher import LaunchSpec
+
+
+def worker_spec(
+    client: IrisClient,
+    config: WorkerPoolConfig,
+    *,
+    pool_name: str,
+    launch_id: str,
+    token: str,
+    names: Sequence[str],
+    first: int,
+) -> LaunchSpec:
+    """The spec of workers with consecutive indices, beginning with `first`."""
+    launcher = client.launcher
+    return LaunchSpec(
+        name=pool_name,
+        command=(*launcher.python, "-c", worker_main.BOOT),
+        replicas=len(names),
+        labels=tuple(names),
+        resources=config.resources,
+        env={
+            **config.env,
+            REGISTRY: client.registry_url,
+            JOB_ID: str(client.job_id.child(pool_name)),
+            worker_main.POOL: pool_name,
+            worker_main.FIRST: str(first),
+            worker_main.LAUNCH: launch_id,
+            worker_main.HOST: launcher.bind_host,
+            worker_main.TOKEN: token,
+            worker_main.PATH: worker_main.driver_path(),
+        },
+    )

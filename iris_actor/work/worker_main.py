@@ -1,0 +1,128 @@
+"""The worker process: an `ActorServer` in the background, tasks in the main thread.
+
+It learns everything from its environment, so that any launcher can start it::
+
+    IRIS_REGISTRY, IRIS_JOB_ID      where to announce itself, and below which job id
+    IRIS_TASK_INDEX                 which replica of its launch it is
+    IRIS_WORKER_POOL                id of the pool
+    IRIS_WORKER_FIRST               index of the launch's first worker in the pool
+    IRIS_WORKER_LAUNCH              id of the launch, which the pool finds again in the endpoint's metadata
+    IRIS_WORKER_HOST                address to bind
+    IRIS_WORKER_TOKEN               secret that the pool shows with each call
+    IRIS_WORKER_PATH                the driver's ``sys.path``
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+from iris_actor.actor.environment import JOB_ID, REGISTRY, TASK_INDEX
+from iris_actor.actor.server import ActorServer
+from iris_actor.naming import JobId
+from iris_actor.rpc.credentials import Credentials
+from iris_actor.work.flight_recorder import RecorderPen
+from iris_actor.work.local_launcher import PARENT_PID
+from iris_actor.work.task_runner import TaskRunner
+from iris_actor.work.worker import MAX_CONCURRENCY, Worker
+
+POOL = "IRIS_WORKER_POOL"
+FIRST = "IRIS_WORKER_FIRST"
+LAUNCH = "IRIS_WORKER_LAUNCH"
+HOST = "IRIS_WORKER_HOST"
+TOKEN = "IRIS_WORKER_TOKEN"  # noqa: S105 - the name of a variable
+PATH = "IRIS_WORKER_PATH"
+
+BOOT = (
+    "import os, sys; "
+    f"sys.path[:] = os.environ.pop({PATH!r}, os.pathsep.join(sys.path)).split(os.pathsep); "
+    "from iris_actor.work.worker_main import main; main()"
+)
+"""What the interpreter is told to run: the driver's ``sys.path`` first, for it may be the way to us."""
+
+
+def actor_name(pool: str, worker: str) -> str:
+    """Name under which a worker of a pool is registered."""
+    return f"_workerpool/{pool}/{worker}"
+
+
+def driver_path() -> str:
+    """This process's ``sys.path`` in the form that `BOOT` takes."""
+    # The empty entry means the current directory, which a task may change.
+    return os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109 - no Path needed
+
+
+def _die_with(parent: int) -> None:
+    """Kill this process group when `parent` is gone. The guardian does the same from outside.
+
+    Two of them, because either can be held up: this one by code that keeps the GIL, the other by whoever
+    kills it together with the driver.
+    """
+    try:
+        pidfd = os.pidfd_open(parent)
+    except ProcessLookupError:
+        os.killpg(0, signal.SIGKILL)
+        return
+    except (AttributeError, OSError):
+        return
+
+    def watch() -> None:
+        select.select([pidfd], [], [])
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, name="iris-parent-watch", daemon=True).start()
+
+
+def _on_sigterm(runner: TaskRunner) -> Callable[[int, FrameType | None], None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        # Unwinds the task that is running, so that its finally blocks and context managers clean up.
+        first = not runner.stopping
+        runner.stop()
+        if first:
+            raise SystemExit(0)
+
+    return end
+
+
+def main() -> None:
+    """Serve tasks until SIGTERM."""
+    faulthandler.enable()
+    environment = os.environ
+    parent = environment.pop(PARENT_PID, None)
+    if parent is not None:
+        _die_with(int(parent))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    runner = TaskRunner(RecorderPen.from_environment())
+    signal.signal(signal.SIGTERM, _on_sigterm(runner))
+    # Ctrl-C is the driver's to handle. A handler and not SIG_IGN, which children of tasks would inherit.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    with suppress(SystemExit):
+        name = f"worker-{int(environment.pop(FIRST)) + int(environment.get(TASK_INDEX, '0'))}"
+        pool, launch = environment.pop(POOL), environment.pop(LAUNCH)
+        token = environment.pop(TOKEN, None)
+        environment[JOB_ID] = str(JobId(environment[JOB_ID]).child(name))
+        with ActorServer(
+            environment[REGISTRY],
+            host=environment.pop(HOST, "127.0.0.1"),
+            credentials=Credentials(token=token) if token else None,
+            drain_timeout=0,
+        ) as server:
+            server.register(
+                actor_name(pool, name),
+                Worker(runner),
+                max_concurrency=MAX_CONCURRENCY,
+                metadata={"launch": launch},
+                _framework=True,
+            )
+            server.serve_background()
+            runner.run()

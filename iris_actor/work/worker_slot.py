@@ -1,0 +1,147 @@
+"""WorkerSlot: one place in a pool, filled by one worker process after the other.
+
+::
+
+      ┌─────────── backoff ────────────┐
+      ▼                                │
+    WAITING ─▶ STARTING ─▶ SETTING_UP ─▶ READY ─▶ LOST ──▶ FAILED (too often without a task to blame)
+                  └────────────┴──────────────────▲│
+                                                   └▶ ENDING (retired, or the pool ends) ─▶ GONE
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from iris_actor.work.launcher import Launch, ReplicaStatus
+from iris_actor.work.pool_status import WorkerInfo, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iris_actor.work.task import Task
+    from iris_actor.work.worker_link import WorkerLink
+
+
+class SlotState(Enum):
+    """Where a slot's worker is in its life."""
+
+    WAITING = "waiting for its restart"
+    STARTING = "starting"
+    SETTING_UP = "running the initializer"
+    READY = "ready"
+    LOST = "lost"
+    FAILED = "failed"
+    ENDING = "ending"
+    GONE = "gone"
+
+
+_PUBLIC = {
+    SlotState.FAILED: WorkerState.FAILED,
+    SlotState.ENDING: WorkerState.ENDING,
+    SlotState.GONE: WorkerState.ENDING,
+}
+
+
+class WorkerSlot:
+    """One place in a pool. All fields are guarded by the pool's lock.
+
+    Attributes:
+        index: the number in its name.
+        state: where its worker is in its life.
+        due: when the state ends by itself, on the monotonic clock: restart, start timeout, end of settling.
+        launch, replica, launch_id: the process.
+        was_ready: whether this process got as far as that.
+        unreachable: why calls of it failed, when that is the reason why it was ended.
+        by_value: how many modules had to be sent by value for the initializer's sake.
+        link: the way to the worker; None before it is found and after it is lost.
+        restarts: how often the worker was replaced.
+        streak: how often in a row it died without a task to blame.
+        retiring: gets no more tasks, and ends when it has none.
+        outstanding: tasks that are with the worker, in the order in which it runs them.
+        load: seconds that they are expected to take together.
+        feeding: whether a thread is just sending to it: only one at a time, so that batches arrive in order.
+        withdrawing: whether it was asked to give tasks back.
+        moved_at: when it last got its first task or finished one, on the monotonic clock.
+        unsubscribe: ends the watch of its name in the registry.
+    """
+
+    __slots__ = (
+        "by_value",
+        "due",
+        "feeding",
+        "index",
+        "launch",
+        "launch_id",
+        "link",
+        "load",
+        "moved_at",
+        "outstanding",
+        "replica",
+        "restarts",
+        "retiring",
+        "state",
+        "streak",
+        "unreachable",
+        "unsubscribe",
+        "was_ready",
+        "withdrawing",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.state = SlotState.WAITING
+        self.due = 0.0
+        self.was_ready = False
+        self.unreachable = ""
+        self.by_value = 0
+        self.launch: Launch | None = None
+        self.replica = 0
+        self.launch_id = ""
+        self.link: WorkerLink | None = None
+        self.restarts = 0
+        self.streak = 0
+        self.retiring = False
+        self.outstanding: dict[int, Task] = {}
+        self.load = 0.0
+        self.feeding = False
+        self.withdrawing = False
+        self.moved_at = 0.0
+        self.unsubscribe: Callable[[], None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its worker's name."""
+        return f"worker-{self.index}"
+
+    @property
+    def process(self) -> ReplicaStatus | None:
+        """What the launcher knows of its process."""
+        return None if self.launch is None else self.launch.poll()[self.replica]
+
+    @property
+    def last_words(self) -> str:
+        """The last lines that its process wrote to stderr."""
+        return "" if self.launch is None else self.launch.last_words(self.replica)
+
+    @property
+    def public_state(self) -> WorkerState:
+        """The state as `PoolStatus` puts it."""
+        if self.retiring and self.state is not SlotState.FAILED:
+            return WorkerState.ENDING
+        if self.state is SlotState.READY:
+            return WorkerState.BUSY if self.outstanding else WorkerState.IDLE
+        return _PUBLIC.get(self.state, WorkerState.PENDING)
+
+    def info(self) -> WorkerInfo:
+        """What a user sees of it."""
+        process = self.process
+        return WorkerInfo(
+            name=self.name,
+            state=self.public_state,
+            pid=self.link.pid if self.link else process.pid if process else 0,
+            host=self.link.host if self.link else process.host if process else "",
+            restarts=self.restarts,
+            tasks=len(self.outstanding),
+        )
