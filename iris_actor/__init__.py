@@ -21,6 +21,13 @@ from iris_actor.registry.registry import Registration, RegistrationState, Regist
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.limits import Limits
 from iris_actor.version import __version__
+from iris_actor.work.client import IrisClient
+from iris_actor.work.config import ResourceSpec, WorkerPoolConfig
+from iris_actor.work.context import IrisContext, get_iris_ctx, iris_ctx
+from iris_actor.work.launcher import Launcher
+from iris_actor.work.local_launcher import LocalLauncher
+from iris_actor.work.pool import WorkerPool
+from iris_actor.work.pool_status import PoolStatus
 
 __all__ = [
     # serving
@@ -52,6 +59,17 @@ __all__ = [
     "Endpoint",
     "ActorId",
     "JobId",
+    # farming out
+    "WorkerPool",
+    "WorkerPoolConfig",
+    "ResourceSpec",
+    "PoolStatus",
+    "IrisClient",
+    "IrisContext",
+    "iris_ctx",
+    "get_iris_ctx",
+    "Launcher",
+    "LocalLauncher",
     # the rest
     "errors",
     "__version__",

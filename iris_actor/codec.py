@@ -63,22 +63,26 @@ def _by_value(obj: Any) -> bool:
     return bool(forced) and any(module == name or module.startswith(f"{name}.") for name in forced)
 
 
-def _rebuild_exception(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
+def _rebuild_exception(cls: type[BaseException], base: Any, args: tuple[Any, ...]) -> Any:
+    error = base.__new__(cls, *args)
+    base.__init__(error, *args)
     return error
 
 
 def _reduce_exception(error: BaseException) -> Any:
-    """Reduction of an exception that does not call its ``__init__`` with arguments it may not take.
+    """Reduction of an exception whose class has an ``__init__`` of its own, without calling that.
 
-    Only for classes that keep BaseException's own reduction; whoever wrote another knows better.
+    The builtin reduction calls it with what it handed on to its base, which it often does not take. Only
+    for classes that keep the builtin reduction; whoever wrote another knows better.
     """
     cls = type(error)
-    if cls.__reduce__ is not BaseException.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__:
+    own = (cls.__new__, cls.__reduce__, cls.__reduce_ex__)
+    initializer: Any = cls.__init__  # type: ignore[misc] - looked at, not called
+    if not isinstance(initializer, FunctionType) or any(isinstance(f, FunctionType) for f in own):
         return NotImplemented
-    return _rebuild_exception, (cls, error.args, dict(error.__dict__))
+    base: Any = next(each for each in cls.__mro__ if not isinstance(each.__init__, FunctionType))
+    _, args, *state = base.__reduce__(error)
+    return _rebuild_exception, (cls, base, args), *state
 
 
 class _Pickler(pickle.Pickler):
@@ -137,13 +141,14 @@ def dumps(value: Any) -> Body:
         return Body(pickle.dumps(value, _PROTOCOL))
     try:
         return _dump_with(_Pickler, value)
-    except _TravelsByValueError:
+    except Exception:  # noqa: S110 - cloudpickle can do more, and words the error if it cannot either
         pass
-    except (pickle.PicklingError, AttributeError, TypeError, ImportError):
-        pass  # cloudpickle can do more, and words the error if it cannot either
     try:
         return _dump_with(_by_value_pickler(), value)
-    except Exception as error:
+    except Exception as raised:
+        # cloudpickle hides what went too deep behind an error of its own.
+        hidden = isinstance(raised.__cause__, RecursionError)
+        error = raised.__cause__ if hidden and raised.__cause__ is not None else raised
         raise SerializationError(f"cannot pickle {_brief(value)}: {type(error).__name__}: {error}") from error
 
 
@@ -231,7 +236,7 @@ def dump_exception(error: BaseException, *, skip: TracebackType | None = None) -
         pickled: bytes | None = pickle.dumps(parts, _PROTOCOL)
     except SerializationError:
         pickled = None
-    return Body(pickle.dumps((_type_name(type(error)), _text(error), text, pickled), _PROTOCOL))
+    return Body(pickle.dumps((_type_name(type(error)), exception_text(error), text, pickled), _PROTOCOL))
 
 
 def load_exception(body: Body) -> BaseException:
@@ -280,7 +285,8 @@ def _type_name(cls: type) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _text(error: BaseException) -> str:
+def exception_text(error: BaseException) -> str:
+    """``str(error)``, also where that fails."""
     try:
         return str(error)
     except Exception:

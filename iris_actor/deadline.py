@@ -9,7 +9,7 @@ from typing import Self
 
 
 def check_timeout(timeout: float | None) -> float | None:
-    """`timeout` itself, when it is None or a number of seconds that is not negative.
+    """`timeout` itself, when it is None or a number of seconds that is not negative; infinity is None.
 
     Raises:
         ValueError: when it is negative or not a number.
@@ -21,7 +21,7 @@ def check_timeout(timeout: float | None) -> float | None:
         raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
     if math.isnan(timeout) or timeout < 0:
         raise ValueError(f"timeout must not be negative or NaN, got {timeout!r}")
-    return timeout
+    return None if timeout == math.inf else timeout
 
 
 @dataclass(frozen=True, slots=True, order=True)

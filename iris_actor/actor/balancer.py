@@ -1,5 +1,7 @@
 """Balancers: which of several endpoints gets the next call."""
 
+# ruff: noqa: ARG002 - not every balancer needs all that the protocol offers
+
 from __future__ import annotations
 
 import itertools
@@ -35,7 +37,7 @@ class RoundRobin:
         self,
         endpoints: Sequence[Endpoint],
         key: str | None,
-        pending: Callable[[Endpoint], int],  # noqa: ARG002
+        pending: Callable[[Endpoint], int],
     ) -> Endpoint:
         return endpoints[next(self._turn) % len(endpoints)]
 
@@ -50,7 +52,7 @@ class LeastPending:
         self,
         endpoints: Sequence[Endpoint],
         key: str | None,
-        pending: Callable[[Endpoint], int],  # noqa: ARG002
+        pending: Callable[[Endpoint], int],
     ) -> Endpoint:
         start = next(self._turn) % len(endpoints)
         return min((*endpoints[start:], *endpoints[:start]), key=pending)
@@ -67,7 +69,7 @@ class Hash:
         self,
         endpoints: Sequence[Endpoint],
         key: str | None,
-        pending: Callable[[Endpoint], int],  # noqa: ARG002
+        pending: Callable[[Endpoint], int],
     ) -> Endpoint:
         if key is None:
             raise ValueError("the hash balancer needs a key: pool.call(key=...)")

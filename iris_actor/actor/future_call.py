@@ -10,7 +10,7 @@ from typing import Any
 from iris_actor.actor.call_future import CallFuture
 from iris_actor.actor.pending_call import PendingCall
 from iris_actor.codec import Body, load_exception, loads
-from iris_actor.errors import CallError, SerializationError
+from iris_actor.errors import SerializationError
 from iris_actor.rpc.loop_queue import queue_into
 
 
@@ -54,7 +54,7 @@ class FutureCall(PendingCall):
         self._future.on_cancel = None
         self._future.reject(body)
 
-    def _failed(self, error: CallError) -> None:
+    def _failed(self, error: Exception) -> None:
         self._future.on_cancel = None
         self._future.fail(error)
 
@@ -69,10 +69,10 @@ class AsyncCall(PendingCall):
         loop = asyncio.get_running_loop()
         self._into = queue_into(loop)
         self._future: asyncio.Future[tuple[Body, bool]] = loop.create_future()
-        await self.launch_async()
         try:
+            await self.launch_async()
             body, raised = await self._future
-        except asyncio.CancelledError:
+        except BaseException:  # no outcome: cancelled, or never sent
             self.abandon()
             raise
         if raised:
@@ -88,13 +88,13 @@ class AsyncCall(PendingCall):
     def _raised(self, body: Body) -> None:
         self._into.call_soon(partial(self._deliver, (body, True)))
 
-    def _failed(self, error: CallError) -> None:
+    def _failed(self, error: Exception) -> None:
         self._into.call_soon(partial(self._deliver, error))
 
-    def _deliver(self, outcome: tuple[Body, bool] | CallError) -> None:
+    def _deliver(self, outcome: tuple[Body, bool] | Exception) -> None:
         future = self._future
         if not future.done():
-            if isinstance(outcome, CallError):
+            if isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)

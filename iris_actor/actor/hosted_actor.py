@@ -22,6 +22,7 @@ from iris_actor.actor.context import CallContext, _current, trace_context
 from iris_actor.actor.group import Group, Task
 from iris_actor.actor.method import DEFAULT_GROUP, Kind, Method, find_method, public_names
 from iris_actor.actor.threads import Threads
+from iris_actor.codec import exception_text
 from iris_actor.errors import SerializationError
 from iris_actor.registry.endpoint import ActorId
 from iris_actor.rpc.incoming_call import IncomingCall
@@ -63,6 +64,7 @@ class HostedActor:
         short = name.rsplit("/", 1)[-1]
         self._threads = Threads(short, sum(group.limit for group in self._groups.values()))
         self._loop = ActorLoop(short, loop)
+        self._on_loop: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def take(self, call: IncomingCall) -> None:
@@ -108,6 +110,8 @@ class HostedActor:
                 trace = trace_context.set(task.call.trace)
                 try:
                     self._run_plain(task.call, task.method)
+                except BaseException as error:  # its outcome could not be sent
+                    _unsent(task.call, error)
                 finally:
                     trace_context.reset(trace)
                     _current.reset(token)
@@ -156,11 +160,16 @@ class HostedActor:
 
     def _start_on_loop(self, task: Task) -> None:
         running = asyncio.get_running_loop().create_task(self._run_async(task))
+        self._on_loop.add(running)
         running.add_done_callback(partial(self._finished_on_loop, task))
 
     def _finished_on_loop(self, task: Task, running: asyncio.Task[None]) -> None:
-        if not running.cancelled():
-            running.exception()
+        self._on_loop.discard(running)
+        error = None if running.cancelled() else running.exception()
+        if error is not None:  # its outcome could not be sent
+            _unsent(task.call, error)
+        if self._closed and not self._on_loop:
+            self._loop.close()
         following = self._groups[task.method.group].finished(task)
         if following is not None:
             self._start(following)
@@ -254,8 +263,11 @@ class HostedActor:
                 described.append((found, signature, inspect.getdoc(found.function) or ""))
         return described
 
-    def close(self) -> None:
-        """Refuse what waits, end the threads once they are done. Idempotent."""
+    def close(self, *, abort: bool) -> None:
+        """Refuse what waits, and end the threads and the loop: at once with `abort`, else as calls end.
+
+        Idempotent. Plain methods cannot be aborted.
+        """
         self._closed = True
         for group in self._groups.values():
             for task in group.clear():
@@ -263,7 +275,8 @@ class HostedActor:
                     Status.ACTOR_NOT_FOUND, "the actor was unregistered", may_have_run=False
                 )
         self._threads.close()
-        self._loop.close()
+        if abort or not self._on_loop:
+            self._loop.close()
         self._threads.join(0.2)
 
 
@@ -273,6 +286,11 @@ def _cancel(task: asyncio.Task[None]) -> None:
 
 def _late(call: IncomingCall) -> None:
     call.send_failure(Status.DEADLINE_EXCEEDED, "the deadline passed while it ran", may_have_run=True)
+
+
+def _unsent(call: IncomingCall, error: BaseException) -> None:
+    message = f"its outcome could not be sent: {type(error).__name__}: {exception_text(error)}"
+    call.send_failure(Status.SERIALIZATION, message, may_have_run=True)
 
 
 def _not_a_call(method: Method) -> TypeError:

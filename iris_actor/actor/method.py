@@ -6,7 +6,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
+from functools import partial, partialmethod
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    WrapperDescriptorType,
+)
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +67,18 @@ class Method:
         return self.kind in _ON_LOOP
 
 
+# Not inspect.isroutine: it takes any non-data descriptor, such as a cached_property, for a method.
+_ROUTINES = (
+    staticmethod,
+    classmethod,
+    FunctionType,
+    BuiltinFunctionType,
+    MethodType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+    ClassMethodDescriptorType,
+    partialmethod,
+)
 _ON_LOOP = frozenset({Kind.ASYNC, Kind.ASYNC_GENERATOR})
 
 
@@ -93,7 +113,7 @@ def find_method(actor: Any, name: str) -> Method | str:
 
 
 def _is_function(actor: Any, name: str, static: Any) -> bool:
-    if isinstance(static, staticmethod | classmethod) or inspect.isroutine(static):
+    if isinstance(static, _ROUTINES):
         return True
     # A callable object: in the instance it is called as it is, in the class a descriptor might run code.
     in_instance = name in getattr(actor, "__dict__", {})

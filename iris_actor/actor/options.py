@@ -24,7 +24,7 @@ class CallOptions:
     idempotent: bool = False
 
     def __post_init__(self) -> None:
-        check_timeout(self.timeout)
+        object.__setattr__(self, "timeout", check_timeout(self.timeout))
         if self.key is not None and not isinstance(self.key, str):
             raise TypeError(f"key must be a str or None, got {self.key!r}")
 

@@ -199,7 +199,9 @@ class PendingCall(OutgoingCall):
     def _look_on(self) -> None:
         if self._over:
             return
-        if self._looking_until is None:
+        if isinstance(self._error, BackpressureError):
+            self._looking_until = Deadline.of(None)  # somebody is there, and has no room yet
+        elif self._looking_until is None or self._looking_until == Deadline.of(None):
             self._looking_until = Deadline.after(self._policy.resolve_timeout)
         if self._looking_until.passed:
             self._give_up_looking()
@@ -223,11 +225,15 @@ class PendingCall(OutgoingCall):
             return  # it is with a server: a change of the registry came late
         if not self._over:
             self._session = None
-            choice = self._choose()
-            if choice is not None and self._unsubscribe is not None:
-                self._unsubscribe()
-                self._unsubscribe = None
-            self._go(choice)
+            try:
+                choice = self._choose()
+                if choice is not None and self._unsubscribe is not None:
+                    self._unsubscribe()
+                    self._unsubscribe = None
+                self._go(choice)
+            except Exception as error:  # a balancer's, or a closed resolver's
+                self._settle()
+                self._failed(error)
 
     def _give_up_looking(self) -> None:
         waited = self._policy.resolve_timeout
@@ -330,7 +336,7 @@ class PendingCall(OutgoingCall):
     def _raised(self, body: Body) -> None:
         raise NotImplementedError
 
-    def _failed(self, error: CallError) -> None:
+    def _failed(self, error: Exception) -> None:
         raise NotImplementedError
 
 

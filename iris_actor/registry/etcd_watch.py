@@ -1,150 +1,241 @@
-"""EtcdWatch: keeps one namespace's cache current from etcd.
+"""EtcdWatch: keeps a DirectoryCache equal to one namespace in etcd.
 
-List at a revision, watch from the next one; after a break resume there, with whichever member answers;
-list again when what was missed is compacted, or when another etcd (a wiped one) answers. While etcd is
-silent the cache stays as it is, marked stale. etcd3's own Watcher is not used: while etcd is down it spins,
-and it forgets its watches.
+::
+
+    list all keys, at revision r ──▶ watch from r + 1 ──▶ events ──▶ cache
+          ▲                              │      ▲
+          │ compacted, or other data     │      └── again from the last revision seen
+          └──────────────────────────────┴── the stream broke, or was silent
+
+One thread a namespace. While etcd is away the cache stays as it is and is marked stale. Endpoints leave it
+only because etcd said so: by an event, or by a listing that lacks them.
+
+Whether etcd's data are still the same is asked after each break: revisions of an etcd that began anew, or of
+another etcd behind the same address, mean nothing to us although they look alike. Each etcd that a registry
+has written to carries a random id (`EndpointKeys.store`) to tell.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-from iris_actor.errors import RegistryError
-from iris_actor.registry.directory import DirectoryCache, Entry
-from iris_actor.registry.endpoint_json import base_key, from_json, name_of
-from iris_actor.registry.etcd_client import REQUEST_TIMEOUT, EtcdClient
-from iris_actor.registry.etcd_stubs import load_etcd3
+from iris_actor.deadline import Deadline
+from iris_actor.errors import RegistryError, RegistryUnavailableError
+from iris_actor.registry.directory_cache import Change, DirectoryCache
+from iris_actor.registry.endpoint_keys import EndpointKeys, range_end
+from iris_actor.registry.etcd_connection import Client, EtcdConnection
+from iris_actor.registry.etcd_failure import CompactedError
+from iris_actor.registry.etcd_stubs import etcdrpc
 from iris_actor.registry.url import RegistryURL
+from iris_actor.registry.watch_pulse import WatchPulse
 from iris_actor.retry import Backoff
 
-_AGAIN = Backoff(first=0.05, most=1.0)
+_log = logging.getLogger(__name__)
+
+PAGE = 5_000
+"""Keys asked for at a time in a listing."""
+LIST_TIMEOUT = 10.0
+"""Seconds that a listing may take before the watch counts as broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """How far the cache has come in which history."""
+
+    revision: int
+    store: bytes | None
+    """Id of the data, None when it has none; then a break always needs a listing."""
+    cluster: int
 
 
 class EtcdWatch:
-    """Feeds `cache` from a thread of its own until it is closed."""
+    """Starts its thread when made. `close` ends it.
 
-    def __init__(self, client: EtcdClient, url: RegistryURL, namespace: str) -> None:
-        self.cache = DirectoryCache()
-        self._client = client
+    Args:
+        url: of the registry.
+        namespace: what to watch.
+    """
+
+    def __init__(self, url: RegistryURL, namespace: str) -> None:
+        self.cache = DirectoryCache(stale=True)
         self._url = url
-        self._prefix = f"{base_key(url.prefix)}{namespace}/"
-        self._rpc = load_etcd3().etcdrpc
-        self._closed = threading.Event()
-        self._stream: Any = None
-        self._cluster = 0
-        self._relist = True
-        self._attempt = 0
-        self._thread = threading.Thread(target=self._run, name=f"iris-registry-watch-{namespace}", daemon=True)
+        self._namespace = namespace
+        self._keys = EndpointKeys(url.prefix)
+        self._prefix = self._keys.below(f"{namespace}/")
+        self._connection = EtcdConnection(url)
+        self._position: _Position | None = None
+        self._failures = 0
+        self._lock = threading.Lock()  # guards the pulse and closing, so that no stream begins after close
+        self._pulse: WatchPulse | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"iris-watch-{namespace}", daemon=True)
         self._thread.start()
 
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            try:
-                self._client.attempt(self._follow, REQUEST_TIMEOUT)
-            except RegistryError:
-                pass
-            except Exception:
-                # A malformed answer must not end the watch for good: list again.
-                self._relist = True
-            self.cache.stale = True
-            self._closed.wait(_AGAIN.delay(self._attempt))
-            self._attempt += 1
-
-    def _follow(self, client: Any, timeout: float) -> None:
-        """List if need be, and watch until the stream breaks."""
-        if self._relist:
-            self._list(client, timeout)
-        halt = threading.Event()
-        stream = client.watcher._watch_stub.Watch(  # etcd3 keeps the stub there
-            self._requests(halt), credentials=client.call_credentials, metadata=client.metadata
-        )
-        self._stream = stream
-        if self._closed.is_set():
-            stream.cancel()
-        try:
-            for response in stream:
-                if not self._take(response):
-                    return
-        finally:
-            halt.set()
-            stream.cancel()
-            self._stream = None
-
-    def _requests(self, halt: threading.Event) -> Iterator[Any]:
-        key = self._prefix.encode()
-        create = self._rpc.WatchCreateRequest(
-            key=key,
-            range_end=_after(key),
-            start_revision=self.cache.revision + 1,
-            progress_notify=True,
-        )
-        yield self._rpc.WatchRequest(create_request=create)
-        halt.wait()
-
-    def _list(self, client: Any, _timeout: float) -> None:
-        response = client.get_prefix_response(self._prefix, sort_order="ascend", sort_target="create")
-        entries = (self._entry(pair) for pair in response.kvs)
-        self.cache.replace([entry for entry in entries if entry is not None], response.header.revision)
-        self._cluster = response.header.cluster_id
-        self._relist = False
-
-    def _take(self, response: Any) -> bool:
-        """Apply one response; False when the stream is of no more use."""
-        header = response.header
-        if response.canceled:
-            self._relist = True  # compacted, as a rule
-            self._attempt = 0 if response.compact_revision else self._attempt
-            return False
-        if header.cluster_id != self._cluster or header.revision < self.cache.revision:
-            self._relist = True  # an etcd that lost its data, or another one
-            return False
-        self._attempt = 0
-        put = []
-        deleted = []
-        for event in response.events:
-            key = event.kv.key.decode()
-            if event.type == 0:
-                entry = self._entry(event.kv)
-                if entry is not None:
-                    put.append(entry)
-            else:
-                deleted.append((key, name_of(self._url.prefix, key)))
-        # Within one response a key may be put and deleted, so order matters: one event at a time then.
-        if put and deleted:
-            for event in response.events:
-                self._apply_one(event)
-        revision = header.revision if response.events else self.cache.revision
-        self.cache.apply(put if not deleted else [], deleted if not put else [], revision)
-        return True
-
-    def _apply_one(self, event: Any) -> None:
-        key = event.kv.key.decode()
-        entry = self._entry(event.kv) if event.type == 0 else None
-        put = [entry] if entry is not None else []
-        deleted = [(key, name_of(self._url.prefix, key))] if event.type != 0 else []
-        self.cache.apply(put, deleted, self.cache.revision)
-
-    def _entry(self, pair: Any) -> tuple[str, Entry] | None:
-        key = pair.key.decode()
-        endpoint = from_json(name_of(self._url.prefix, key), pair.value)
-        return None if endpoint is None else (key, (pair.create_revision, endpoint))
-
     def close(self) -> None:
-        """End the watch. Idempotent; returns at once."""
-        self._closed.set()
-        stream = self._stream
-        if stream is not None:
-            stream.cancel()
+        """End the watch and its thread. Idempotent."""
+        with self._lock:
+            self._closing.set()
+            pulse = self._pulse
+        if pulse is not None:
+            pulse.end()
+        self._connection.close()
+        # A subscriber may close what calls it.
+        if threading.current_thread() is not self._thread:
+            self._thread.join(1.0)
+        self.cache.stale = True
 
-    def join(self, timeout: float) -> None:
-        """Wait for the thread of a closed watch."""
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+    def _run(self) -> None:
+        backoff = Backoff(first=0.05, most=2.0)
+        while not self._closing.is_set():
+            try:
+                self._follow()
+            except RegistryError as error:
+                self._broken(error)
+                self._closing.wait(backoff.delay(self._failures - 1))
+            except Exception:
+                _log.exception("the watch of namespace %r failed and starts anew", self._namespace)
+                self._position = None
+                self.cache.stale = True
+                self._failures += 1
+                self._closing.wait(backoff.delay(self._failures - 1))
 
+    def _broken(self, error: RegistryError) -> None:
+        if self._closing.is_set():
+            return
+        self.cache.stale = True
+        self._failures += 1
+        if self._failures == 1:
+            _log.info("the watch of namespace %r broke and is taken up again: %s", self._namespace, error)
 
-def _after(prefix: bytes) -> bytes:
-    """The first key behind all that begin with `prefix`."""
-    return prefix[:-1] + bytes((prefix[-1] + 1,))
+    def _follow(self) -> None:
+        """List where that is needed, then watch until a break (RegistryError) or a need to list (return)."""
+        fresh = self._position is None
+        if self._position is None:
+            self._position = self._list()
+        create = etcdrpc.WatchCreateRequest(
+            key=self._prefix, range_end=range_end(self._prefix), start_revision=self._position.revision + 1
+        )
+        pulse = WatchPulse(create)
+        with self._lock:
+            if self._closing.is_set():
+                return
+            self._pulse = pulse
+        try:
+            with self._connection.stream("watching") as client:
+                self._watch(client, pulse, fresh=fresh)
+        except RegistryUnavailableError as error:
+            if pulse.silent:
+                raise RegistryUnavailableError(str(self._url), "watching: etcd is silent") from error
+            raise
+        finally:
+            pulse.end()
+
+    def _watch(self, client: Client, pulse: WatchPulse, *, fresh: bool) -> None:
+        # A member that is cut off from its cluster has nothing to tell, and says so only if asked to.
+        metadata = (*(client.metadata or ()), ("hasleader", "true"))
+        call = etcdrpc.WatchStub(client.channel).Watch(pulse.requests(), metadata=metadata)
+        pulse.attach(call.cancel)
+        if self._closing.is_set():
+            pulse.end()
+        for response in call:
+            pulse.heard()
+            if response.canceled:
+                if response.compact_revision:
+                    self._position = None
+                    return
+                raise RegistryError(
+                    f"registry {self._url}: watching: {response.cancel_reason or 'etcd ended the watch'}"
+                )
+            if response.created:
+                if not self._same_history(client, response.header, fresh=fresh):
+                    _log.info("etcd at %s may have other data than before; listing them", self._url)
+                    self._position = None
+                    return
+                self._failures = 0
+                self.cache.stale = False
+            elif response.events:
+                self._take(response.events)
+        raise RegistryUnavailableError(str(self._url), "watching: etcd ended the stream")
+
+    def _same_history(self, client: Client, header: Any, *, fresh: bool) -> bool:
+        """Whether the watch that was just created goes on where the cache is.
+
+        Asked on the connection of the stream: no restart can come in between unnoticed.
+        """
+        position = self._position
+        if position is None or header.cluster_id != position.cluster or header.revision < position.revision:
+            return False
+        found = client.kvstub.Range(
+            etcdrpc.RangeRequest(key=self._keys.store), client.timeout, metadata=client.metadata
+        )
+        store = found.kvs[0].value if found.kvs else None
+        if fresh and position.store is None:
+            # The first registration gave the data their id since the listing.
+            self._position = replace(position, store=store)
+            return True
+        return store == position.store and (fresh or store is not None)
+
+    def _take(self, events: Any) -> None:
+        changes: list[Change] = []
+        for event in events:
+            name, actor_id = self._keys.split(event.kv.key)
+            endpoint = None
+            if event.type == event.PUT:
+                endpoint = self._keys.decode(event.kv.key, event.kv.value)
+                if endpoint is None:
+                    continue
+            changes.append((name, actor_id, endpoint))
+        position = self._position
+        if position is not None:
+            revision = max(event.kv.mod_revision for event in events)
+            self._position = replace(position, revision=revision)
+            self.cache.tell(self.cache.apply(changes, revision))
+
+    def _list(self) -> _Position:
+        """Bring the cache to what etcd holds now; returns where that is."""
+        deadline = Deadline.after(LIST_TIMEOUT)
+        while True:
+            try:
+                return self._list_once(deadline)
+            except CompactedError:
+                # Between two pages; the next listing begins at a newer revision.
+                continue
+
+    def _list_once(self, deadline: Deadline) -> _Position:
+        def page(client: Client) -> Any:
+            return client.kvstub.Txn(request, client.timeout, metadata=client.metadata)
+
+        end = range_end(self._prefix)
+        start, revision, pairs = self._prefix, 0, []
+        position = None
+        while True:
+            request = etcdrpc.TxnRequest(
+                success=[
+                    etcdrpc.RequestOp(request_range=etcdrpc.RangeRequest(key=self._keys.store)),
+                    etcdrpc.RequestOp(
+                        request_range=etcdrpc.RangeRequest(
+                            key=start, range_end=end, limit=PAGE, revision=revision
+                        )
+                    ),
+                ]
+            )
+            answer = self._connection.call(page, deadline, f"listing namespace {self._namespace}")
+            store, found = (response.response_range for response in answer.responses)
+            if position is None:
+                revision = answer.header.revision
+                position = _Position(
+                    revision, store.kvs[0].value if store.kvs else None, answer.header.cluster_id
+                )
+            for kv in found.kvs:
+                endpoint = self._keys.decode(kv.key, kv.value)
+                if endpoint is not None:
+                    pairs.append((kv.create_revision, endpoint))
+            if not found.more:
+                break
+            start = found.kvs[-1].key + b"\0"
+        pairs.sort(key=lambda pair: pair[0])
+        self.cache.tell(self.cache.replace((endpoint for _, endpoint in pairs), revision))
+        return position

@@ -1,161 +1,172 @@
-"""RegistryURL: the address of a registry, parsed and checked."""
+"""RegistryURL: what a registry URL says, taken apart and checked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+import re
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import quote, unquote
 
 from iris_actor.errors import InvalidURLError
 
+DEFAULT_PORT = 2379
 DEFAULT_PREFIX = "/iris"
 DEFAULT_TTL = 10
-DEFAULT_PORT = 2379
+MAX_TTL = 86_400
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*)\Z")
+_HOST_V6 = re.compile(r"\[([0-9A-Fa-f:.%]+)\]\Z")
 _QUERY = ("ttl", "ca", "cert", "key")
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryURL:
-    """``etcd://[user:password@]host:2379[,host2:2379...][/prefix][?ttl=10&ca=...]`` or ``memory://name``.
+    """``etcd://[user:password@]host[:port][,host...][/prefix][?ttl=10&ca=..&cert=..&key=..]``, ``memory://[name]``.
+
+    Checked when built. ``str()`` and ``repr()`` hide the password, `text` does not.
 
     Attributes:
-        scheme: ``"etcd"`` or ``"memory"``.
-        endpoints: ``host:port`` of each etcd member.
-        name: of an in-memory registry.
-        prefix: below which keys are stored, with a leading ``/``.
-        ttl: seconds for which a registration outlives its process.
-        user: etcd user.
-        password: of that user.
-        ca: file of the authority that signed etcd's certificate; turns TLS on.
-        cert: file of this client's certificate.
-        key: file of its private key.
+        scheme: ``etcd`` or ``memory``.
+        hosts: ``host:port`` of each etcd endpoint, in the order in which they are tried.
+        name: of a memory registry.
+        prefix: what every key in etcd begins with.
+        user: of etcd, or None.
+        password: its password, or None.
+        ttl: seconds that the announcements of a process outlive it.
+        ca: file with the certificates (PEM) that the server's is checked against; turns TLS on.
+        cert: file with the client's certificate chain (PEM).
+        key: file with its private key (PEM).
+
+    Raises:
+        InvalidURLError: (a ValueError) with the reason.
     """
 
     scheme: str
-    endpoints: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     name: str = ""
     prefix: str = DEFAULT_PREFIX
-    ttl: int = DEFAULT_TTL
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ttl: int = DEFAULT_TTL
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.ttl, bool) or not isinstance(self.ttl, int) or not 1 <= self.ttl <= MAX_TTL:
+            raise self._bad(f"ttl must be a whole number of seconds from 1 to {MAX_TTL}, got {self.ttl!r}")
+        if (self.user is None) != (self.password is None):
+            raise self._bad("user and password must both be given or both be left out")
+        if (self.cert is None) != (self.key is None):
+            raise self._bad("cert and key must both be given or both be left out")
+        if self.cert is not None and self.ca is None:
+            raise self._bad("cert and key need a ca, which the server is checked against")
+
+    def _bad(self, reason: str) -> InvalidURLError:
+        return InvalidURLError(str(self), reason)
+
     @classmethod
-    def parse(cls, url: str, **keywords: Any) -> Self:
-        """The parts of `url`; `keywords` (user, password, ttl, ca, cert, key) override those in it.
+    def parse(cls, url: str) -> Self:
+        """The parts of `url`.
 
         Raises:
-            InvalidURLError: (a ValueError) saying what is wrong.
+            InvalidURLError: (a ValueError) with the reason; it shows the URL without its password.
         """
         if not isinstance(url, str):
-            raise InvalidURLError(repr(url), "a URL is a str")
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise InvalidURLError(url, str(error)) from None
-        if parts.scheme == "memory":
-            name = parts.netloc + parts.path
-            if parts.query or keywords:
-                raise InvalidURLError(url, "memory:// takes no options")
-            return cls("memory", name=name)
-        if parts.scheme != "etcd":
-            raise InvalidURLError(url, f"unknown scheme {parts.scheme!r}")
-        login, at, hosts = parts.netloc.rpartition("@")
-        user, colon, password = login.partition(":")
-        if at and not (user and colon and password):
-            raise InvalidURLError(_hidden(url), "a login is user:password@")
-        shown = _hidden(url) if at else url
-        parsed = cls(
+            raise InvalidURLError(repr(url), "a registry URL is a str")
+        shown = re.sub(r"(://[^@/?]*?:)[^/?]*@", r"\1***@", url)
+        scheme, separator, rest = url.partition("://")
+        if not separator:
+            raise InvalidURLError(shown, "it has no scheme")
+        if "#" in rest:
+            raise InvalidURLError(shown, "a registry URL has no fragment")
+        rest, question, query = rest.partition("?")
+        if scheme == "memory":
+            if question:
+                raise InvalidURLError(shown, "a memory registry takes no options")
+            if rest and not _SEGMENT.match(rest):
+                raise InvalidURLError(shown, f"{rest!r} is no name: letters, digits, '_', '-' and '.'")
+            return cls("memory", name=rest)
+        if scheme != "etcd":
+            raise InvalidURLError(shown, f"unknown scheme {scheme!r}")
+        authority, slash, path = rest.partition("/")
+        userinfo, at, addresses = authority.rpartition("@")
+        user = password = None
+        if at:
+            user, colon, password = userinfo.partition(":")
+            if not user or not colon:
+                raise InvalidURLError(shown, "before '@' stands user:password")
+            user, password = unquote(user), unquote(password)
+        options = _options(shown, query) if question else {}
+        return cls(
             "etcd",
-            endpoints=tuple(_endpoint(shown, host) for host in hosts.split(",")),
-            prefix=_prefix(shown, parts.path),
-            user=unquote(user) if at else None,
-            password=unquote(password) if at else None,
+            hosts=tuple(_host(shown, address) for address in addresses.split(",")),
+            prefix=_prefix(shown, path) if slash else DEFAULT_PREFIX,
+            user=user,
+            password=password,
+            ttl=_ttl(shown, options.pop("ttl", str(DEFAULT_TTL))),
+            **options,
         )
-        options = _options(shown, parts.query)
-        options.update({name: value for name, value in keywords.items() if value is not None})
-        unknown = sorted(set(options) - {*_QUERY, "user", "password"})
-        if unknown:
-            raise InvalidURLError(shown, f"unknown option {unknown[0]!r} (known: {', '.join(_QUERY)})")
-        if "ttl" in options:
-            options["ttl"] = _ttl(shown, options["ttl"])
-        parsed = replace(parsed, **options)
-        if (parsed.user is None) != (parsed.password is None):
-            raise InvalidURLError(shown, "user and password go together")
-        if (parsed.cert is None) != (parsed.key is None):
-            raise InvalidURLError(shown, "cert and key go together")
-        if parsed.cert is not None and parsed.ca is None:
-            raise InvalidURLError(shown, "cert and key need ca")
-        return parsed
 
-    def text(self, *, password: bool) -> str:
-        """The URL again, with or without the password."""
-        if self.scheme == "memory":
-            return f"memory://{self.name}"
-        login = ""
-        if self.user is not None:
-            secret = quote(self.password or "", safe="") if password else "***"
-            login = f"{quote(self.user, safe='')}:{secret}@"
-        prefix = "" if self.prefix == DEFAULT_PREFIX else self.prefix
-        options = {"ttl": None if self.ttl == DEFAULT_TTL else self.ttl}
-        options.update({"ca": self.ca, "cert": self.cert, "key": self.key})  # type: ignore[dict-item]
-        query = "&".join(f"{k}={quote(str(v), safe='/')}" for k, v in options.items() if v is not None)
-        return f"etcd://{login}{','.join(self.endpoints)}{prefix}" + (f"?{query}" if query else "")
+    @property
+    def text(self) -> str:
+        """The URL in its one canonical form, password included: equal URLs have equal texts."""
+        return self._format(quote(self.password or "", safe=""))
 
     def __str__(self) -> str:
-        return self.text(password=False)
+        return self._format("***")
 
-    def __repr__(self) -> str:
-        return f"RegistryURL({self.text(password=False)!r})"
+    def _format(self, password: str) -> str:
+        if self.scheme == "memory":
+            return f"memory://{self.name}"
+        user = "" if self.user is None else f"{quote(self.user, safe='')}:{password}@"
+        options = {} if self.ttl == DEFAULT_TTL else {"ttl": str(self.ttl)}
+        files = {"ca": self.ca, "cert": self.cert, "key": self.key}
+        options |= {option: quote(path, safe="/") for option, path in files.items() if path is not None}
+        query = "&".join(f"{option}={value}" for option, value in options.items())
+        prefix = "" if self.prefix == DEFAULT_PREFIX else self.prefix
+        return f"etcd://{user}{','.join(self.hosts)}{prefix}{'?' if query else ''}{query}"
 
 
-def _hidden(url: str) -> str:
-    head, _, rest = url.partition("://")
-    return f"{head}://***@{rest.rpartition('@')[2]}"
-
-
-def _endpoint(url: str, text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(DEFAULT_PORT)
+def _host(shown: str, address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if not colon or address.endswith("]"):
+        host, port = address, str(DEFAULT_PORT)
     if not host:
-        raise InvalidURLError(url, f"missing host in {text!r}" if text else "missing host")
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        raise InvalidURLError(url, f"bad port {port!r}: a port is a number from 1 to 65535")
-    return f"{host}:{port}"
+        raise InvalidURLError(shown, "a host is missing")
+    if not (_HOST.match(host) or _HOST_V6.match(host)):
+        raise InvalidURLError(shown, f"{host!r} is no host name or address (IPv6 goes into brackets)")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise InvalidURLError(shown, f"bad port {port!r}")
+    return f"{host}:{int(port)}"
 
 
-def _prefix(url: str, path: str) -> str:
-    prefix = path.rstrip("/")
-    if "//" in prefix:
-        raise InvalidURLError(url, f"bad prefix {path!r}: an empty segment")
-    return prefix or DEFAULT_PREFIX
+def _prefix(shown: str, path: str) -> str:
+    path = unquote(path).strip("/")
+    if not path:
+        return DEFAULT_PREFIX
+    for segment in path.split("/"):
+        if not _SEGMENT.match(segment):
+            raise InvalidURLError(shown, f"bad segment {segment!r} in the prefix")
+    return f"/{path}"
 
 
-def _options(url: str, query: str) -> dict[str, Any]:
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-    except ValueError as error:
-        raise InvalidURLError(url, f"bad query {query!r}: {error}") from None
-    options: dict[str, Any] = {}
-    for name, value in pairs:
-        if name not in _QUERY:
-            raise InvalidURLError(url, f"unknown option {name!r} (known: {', '.join(_QUERY)})")
-        if name in options:
-            raise InvalidURLError(url, f"option {name!r} is given twice")
+def _options(shown: str, query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for part in query.split("&"):
+        option, _, value = part.partition("=")
+        if option not in _QUERY:
+            raise InvalidURLError(shown, f"unknown option {option!r}; there are {', '.join(_QUERY)}")
+        if option in options:
+            raise InvalidURLError(shown, f"option {option!r} is given twice")
         if not value:
-            raise InvalidURLError(url, f"option {name!r} is empty")
-        options[name] = value
+            raise InvalidURLError(shown, f"option {option!r} has no value")
+        options[option] = unquote(value)
     return options
 
 
-def _ttl(url: str, value: Any) -> int:
-    try:
-        ttl = int(value)
-    except (TypeError, ValueError):
-        ttl = 0
-    if not 1 <= ttl <= 86_400:
-        raise InvalidURLError(url, f"bad ttl {value!r}: whole seconds from 1 to 86400")
-    return ttl
+def _ttl(shown: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidURLError(shown, f"ttl must be a whole number of seconds, got {text!r}")
+    return int(text)

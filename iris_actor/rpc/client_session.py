@@ -339,7 +339,6 @@ class ClientSession:
 
     def _packet(self, packet: pb.Packet) -> None:
         calls = self._calls
-        full = len(calls) >= self._max_in_flight
         for item in packet.items:
             order = self._orders.get(item.id)
             call = calls.get(item.id)
@@ -371,8 +370,7 @@ class ClientSession:
                 self._body(call, reply, settle)
             else:
                 settle(NONE)
-        if full:
-            self._capacity.wake()
+        self._capacity.wake()
         if packet.HasField("drain"):
             self.draining = True
         if packet.HasField("goodbye"):
@@ -397,6 +395,7 @@ class ClientSession:
         self._orders.pop(number, None)
         if call is None:
             return
+        self._capacity.wake()
         if status == pb.OK:
             call.returned(body)
         elif status == pb.EXCEPTION:

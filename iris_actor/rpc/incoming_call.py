@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,6 +16,7 @@ from iris_actor.errors import SerializationError
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.waiters import Waiters
 
+_process = uuid.uuid4().hex[:12]
 _uids = itertools.count(1)
 
 
@@ -91,7 +93,7 @@ class IncomingCall:
     def uid(self) -> str:
         """Names this call among all that any process runs."""
         if self._uid is None:
-            self._uid = f"{id(_uids):x}-{next(_uids)}"
+            self._uid = f"{_process}-{next(_uids)}"
         return self._uid
 
     @property

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from iris_actor.errors import ForkedProcessError
+from iris_actor.rpc.buffers import keep_freed_memory
 from iris_actor.rpc.loop_queue import LoopQueue
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class IOThread:
         self._closers.append(closer)
 
     def _run(self) -> None:
+        keep_freed_memory()
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
 

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from iris_actor._proto import session_pb2 as pb
-from iris_actor.codec import dump_json, load_json
+from iris_actor.codec import dump_json, exception_text, load_json
 from iris_actor.deadline import Deadline
 from iris_actor.errors import (
     AuthenticationError,
@@ -70,7 +70,11 @@ class JsonCall(IncomingCall):
     def send_exception(self, error: BaseException, *, skip: TracebackType | None = None) -> None:
         shown = error.__traceback__ if skip is None else skip.tb_next
         text = "".join(traceback.format_exception(type(error), error, shown))
-        fields = {"error_type": type(error).__name__, "error_message": str(error), "error_traceback": text}
+        fields = {
+            "error_type": type(error).__name__,
+            "error_message": exception_text(error),
+            "error_traceback": text,
+        }
         self._send(pb.CallResponse(status=pb.EXCEPTION, **fields))
 
     def send_failure(self, status: Status, message: str, *, may_have_run: bool) -> None:  # noqa: ARG002

@@ -109,6 +109,7 @@ class Link:
         """`stream` broke; frames wait for the next one."""
         if self._stream is stream:
             self._stream = None
+            self._notify_flushed()
 
     async def write_all(self, stream: object, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Write packets to `stream` while it is the attached one."""
@@ -148,7 +149,7 @@ class Link:
         return self._stream is stream
 
     def when_flushed(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once everything queued is acknowledged, or the link is closed."""
+        """Call `callback` once everything queued is acknowledged, or no stream carries the link."""
         self._on_flushed.append(callback)
         self._notify_flushed()
 
@@ -304,7 +305,7 @@ class Link:
             self._wake()
 
     def _notify_flushed(self) -> None:
-        if self.closed or not (self._outbox or self._bulk or self._kept):
+        if self._stream is None or not (self._outbox or self._bulk or self._kept):
             callbacks, self._on_flushed = self._on_flushed, []
             for callback in callbacks:
                 callback()

@@ -7,6 +7,7 @@ acknowledged, say goodbye, close the sessions, stop gRPC.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -31,12 +32,14 @@ from iris_actor.rpc.wire import VERSION, decode
 
 _HELLO_TIMEOUT = 10.0
 _FLUSH_TIMEOUT = 2.0
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
-    return host in _LOOPBACK or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class RpcServer:
@@ -167,18 +170,17 @@ class RpcServer:
         session.abort_stream()  # a stream that the caller gave up, but this side still believes in
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine of gRPC's runs in a task
-        if session.expiry is not None:
-            session.expiry.cancel()
-            session.expiry = None
-        await context.write(
-            welcome(self._load, self.incarnation, resumed=hello.resume, received=link.received)
-        )
-        link.attach(context, hello.received)
         session.abort_stream = partial(_cancel, task)
-        if self._load.draining:
-            link.send("drain", {})
-        writer = asyncio.create_task(link.write_all(context, context.write))
+        writer = None
         try:
+            await context.write(
+                welcome(self._load, self.incarnation, resumed=hello.resume, received=link.received)
+            )
+            link.attach(context, hello.received)
+            session.unpark()
+            if self._load.draining:
+                link.send("drain", {})
+            writer = asyncio.create_task(link.write_all(context, context.write))
             while not link.closed and (data := await context.read()) is not grpc.aio.EOF:
                 link.receive(context, data)
         except ProtocolError:
@@ -187,10 +189,11 @@ class RpcServer:
         except asyncio.CancelledError:
             pass  # the connection broke, or a newer stream took over
         finally:
-            writer.cancel()
-            if link.attached_to(context):
-                link.detach(context)
-                session.abort_stream = _nothing
+            if writer is not None:
+                writer.cancel()
+            link.detach(context)
+            # Another stream may have taken over, or be about to: then it ends the parking again.
+            if not link.attached:
                 self._park(hello.session_id, session)
 
     def _park(self, number: str, session: ServerSession) -> None:
@@ -202,6 +205,7 @@ class RpcServer:
             self._sessions.pop(number, None)
             session.close()
 
+        session.unpark()
         session.expiry = self._io.loop.call_later(self._limits.resume_window, expire)
 
     # --- unary calls --------------------------------------------------------------------------------
@@ -243,7 +247,7 @@ class RpcServer:
             for session in self._sessions.values():
                 session.link.send("drain", {})
         idle = asyncio.Event()
-        load.on_idle = lambda: self._io.call_soon(idle.set)
+        load.on_idle.append(lambda: self._io.call_soon(idle.set))
         if not load.calls:
             idle.set()
         if not await _within(idle.wait, deadline):
@@ -283,10 +287,6 @@ async def _within(start: Callable[[], Awaitable[object]], deadline: Deadline) ->
     except TimeoutError:
         return False
     return True
-
-
-def _nothing() -> None:
-    pass
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

@@ -41,7 +41,7 @@ class ServerLoad:
         self.calls: set[IncomingCall] = set()
         self.pending_bytes: dict[IncomingCall, int] = {}
         self.draining = False
-        self.on_idle: Callable[[], None] | None = None
+        self.on_idle: list[Callable[[], None]] = []
 
     def refusal(self, in_flight: int, size: int) -> str | None:
         """Why one more call with a large body of `size` bytes cannot be taken on; None if it can."""
@@ -59,8 +59,9 @@ class ServerLoad:
         self.calls.discard(call)
         if self.pending_bytes:
             self.pending_bytes.pop(call, None)
-        if self.draining and not self.calls and self.on_idle is not None:
-            self.on_idle()
+        if self.draining and not self.calls:
+            for callback in self.on_idle:
+                callback()
 
 
 class ServerSession:
@@ -78,10 +79,15 @@ class ServerSession:
         self._dispatcher = dispatcher
         self._load = load
 
-    def close(self) -> None:
-        """Cancel what runs and forget the session."""
+    def unpark(self) -> None:
+        """A stream carries the session again, or it is over: it does not expire."""
         if self.expiry is not None:
             self.expiry.cancel()
+            self.expiry = None
+
+    def close(self) -> None:
+        """Cancel what runs and forget the session."""
+        self.unpark()
         self.link.close()
         for call in list(self.calls.values()):
             self._cancel(call)
@@ -135,16 +141,14 @@ class ServerSession:
     def _call(self, frame: pb.Call) -> None:
         load = self._load
         call = SessionCall(self, frame, load.limits.max_payload)
-        in_flight = len(self.calls)
+        data = frame.data
+        size = 0 if data else sum(frame.parts.sizes)
+        refusal = load.refusal(len(self.calls), size)
         self.calls[call.id] = call
         load.calls.add(call)
-        data = frame.data
         if load.draining:
             call.send_failure(Status.DRAINING, "the server is draining", may_have_run=False)
-            return
-        size = 0 if data else sum(frame.parts.sizes)
-        refusal = load.refusal(in_flight, size)
-        if refusal is not None:
+        elif refusal is not None:
             call.send_failure(Status.BACKPRESSURE, refusal, may_have_run=False)
         elif data:
             call.body = Body(data)

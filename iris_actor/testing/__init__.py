@@ -1,4 +1,4 @@
-"""testing: a real etcd for tests and development."""
+"""Testing: what programs that use iris_actor need for their own tests."""
 
 from iris_actor.registry.etcd_process import EtcdProcess
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from iris_actor import codec
 from iris_actor.errors import PayloadTooLargeError, SerializationError
-from iris_actor.work.functions import Functions
+from iris_actor.work.functions import UNKNOWN, Functions
 from iris_actor.work.task import Task
 from iris_actor.work.task_queue import TaskQueue
 from iris_actor.work.task_wire import (
@@ -35,7 +35,6 @@ from iris_actor.work.task_wire import (
     OutcomeMessage,
     does_not_pickle,
     pack,
-    plain,
     unpack,
 )
 from iris_actor.work.worker_link import WorkerLink
@@ -97,6 +96,13 @@ class Dispatcher:
         if self._roomy:
             self.pump()
         return future
+
+    def expected(self, fn: Callable[..., Any]) -> float:
+        """Seconds that a call of `fn` takes, as far as anyone can tell."""
+        try:
+            return self._functions.find(fn).mean
+        except Exception:  # it does not pickle: the call will say so
+            return UNKNOWN
 
     # --- giving tasks to workers ----------------------------------------------------------------------
 
@@ -226,8 +232,8 @@ class Dispatcher:
                 link.batches -= 1
             return unsent
         batch_id = next(self._batch_ids)
-        reply = partial(self._on_reply, slot, link, batch_id, [message.seq for message in messages])
-        link.run(batch_id, definitions, self._forget(link), plain(messages), reply)
+        reply = partial(self._on_reply, slot, link, batch_id, [message[0] for message in messages])
+        link.run(batch_id, definitions, self._forget(link), messages, reply)
         if len(messages) > 1 and not self.watched:
             self.watched = True
             self._wake()
@@ -261,19 +267,21 @@ class Dispatcher:
             self._link_failed(link, error)
             return
         finished = self._take_outcomes(slot, link, messages, complete=complete)
-        del messages
+        messages.clear()  # the call keeps the list, and shall not keep the results
         if not complete:
             link.more(batch_id, partial(self._on_reply, slot, link, batch_id, seqs))
         # The worker gets its next tasks before we look at these results.
         self.pump()
         finished.reverse()
-        while finished:
-            self._finish(*finished.pop())
-        self._wake_if_needed(slot)
+        try:
+            while finished:
+                self._finish(*finished.pop())
+        finally:
+            self._wake_if_needed(slot)
 
     def _take_outcomes(
         self, slot: WorkerSlot, link: WorkerLink, messages: list[Any], *, complete: bool
-    ) -> list[tuple[Task, OutcomeMessage]]:
+    ) -> list[tuple[Task, tuple[Any, ...]]]:
         finished = []
         with self.lock:
             if complete:
@@ -281,14 +289,14 @@ class Dispatcher:
             if slot.link is not link:  # the worker was given up meanwhile, and its tasks given to others
                 return []
             for message in messages:
-                outcome = OutcomeMessage(*message)
-                task = self._take_back(slot, outcome.seq)
+                seq, kind, _, seconds, _ = message
+                task = self._take_back(slot, seq)
                 if task is None:
                     continue
-                if task.function is not None and outcome.kind != Kind.NOT_REBUILT:
-                    task.function.measured(outcome.seconds / task.weight)
-                slot.streak = 0
-                finished.append((task, outcome))
+                if task.function is not None and kind != Kind.NOT_REBUILT:
+                    task.function.measured(seconds / task.weight)
+                finished.append((task, message))
+            slot.streak = 0
             slot.moved_at = time.monotonic()
             self.update(slot)
         return finished
@@ -299,15 +307,20 @@ class Dispatcher:
         if needed:
             self._wake()
 
-    def _finish(self, task: Task, outcome: OutcomeMessage) -> None:
+    def _finish(self, task: Task, message: tuple[Any, ...]) -> None:
+        outcome = OutcomeMessage(*message)
         body = unpack(outcome.packed)
         try:
             if outcome.kind == Kind.VALUE:
-                self.queue.resolve(task, codec.loads(body))
-                return
-            error = codec.load_exception(body)
+                value = codec.loads(body)
+            else:
+                error = codec.load_exception(body)
         except SerializationError as broken:
-            error = broken
+            self.queue.reject(task, broken)
+            return
+        if outcome.kind == Kind.VALUE:
+            self.queue.resolve(task, value)
+            return
         missing = outcome.missing if outcome.kind == Kind.NOT_REBUILT else None
         if missing and self._retry_by_value(task, missing):
             return

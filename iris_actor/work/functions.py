@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from threading import Lock
-from types import BuiltinFunctionType, CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -76,9 +76,9 @@ class Functions:
         Raises:
             SerializationError: (a TypeError) when it cannot be pickled.
         """
-        if not isinstance(fn, FunctionType | BuiltinFunctionType | type):
+        if not _is_stateless(fn):
             # Bound methods and callable objects have state that their tasks must see as it is then.
-            return self._kind(getattr(fn, "__func__", type(fn)))
+            return self._kind(getattr(fn, "__func__", None) or (type(fn), getattr(fn, "__name__", "")))
         known = self._known.get(fn)
         captured = _captured(fn) if isinstance(fn, FunctionType) and _by_value(fn) else []
         if known is not None and (not captured or known.is_current(captured)):
@@ -115,6 +115,12 @@ class Functions:
             codec.travel_by_value(module)
             self._known.clear()
         return True
+
+
+def _is_stateless(fn: Any) -> bool:
+    if isinstance(fn, BuiltinFunctionType):
+        return isinstance(fn.__self__, ModuleType | None)
+    return isinstance(fn, FunctionType | type)
 
 
 def _by_value(fn: Any) -> bool:

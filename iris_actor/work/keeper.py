@@ -30,7 +30,7 @@ from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.dispatcher import MAX_BY_VALUE, Dispatcher
 from iris_actor.work.launcher import Launch, ReplicaState, ReplicaStatus
 from iris_actor.work.task import Task
-from iris_actor.work.task_wire import INITIALIZER, Kind, OutcomeMessage, TaskMessage, pack, plain, unpack
+from iris_actor.work.task_wire import INITIALIZER, Kind, OutcomeMessage, TaskMessage, pack, unpack
 from iris_actor.work.worker_launch import worker_spec
 from iris_actor.work.worker_link import WorkerLink
 from iris_actor.work.worker_slot import SlotState, WorkerSlot
@@ -308,8 +308,8 @@ class Keeper:
             self.dispatcher.set_state(slot, SlotState.SETTING_UP)
         # Not a task: it has no future, is not retried, and nobody counts it.
         body = codec.dumps((config.initializer, config.initargs, {}))
-        message = TaskMessage(INITIALIZER, 0, pack(body), spread=False)
-        link.run(0, [], [], plain([message]), partial(self._on_set_up, slot, link))
+        message = tuple(TaskMessage(INITIALIZER, 0, pack(body), spread=False))
+        link.run(0, [], [], [message], partial(self._on_set_up, slot, link))
 
     def _on_set_up(self, slot: WorkerSlot, link: WorkerLink, call: Future[Any]) -> None:
         try:

@@ -10,6 +10,9 @@ from typing import Any, Self
 
 from iris_actor.deadline import Deadline
 
+_ASK_EVERY = 8
+"""Tasks between two looks at how many may be ahead."""
+
 Submit = Callable[[Sequence[Any]], "Future[Any]"]
 
 
@@ -20,7 +23,7 @@ class MapIterator(Iterator[Any]):
         submit: starts the call of a chunk, or of one argument tuple where `chunksize` is 1.
         arguments: argument tuples; read only as far as `ahead` asks.
         chunksize: how many of them travel as one task.
-        ahead: tasks that are submitted before the first result is taken, and kept so.
+        ahead: says how many tasks may be submitted and not taken; asked again now and then.
         deadline: until when each result must have come.
         bar: a tqdm bar that is moved with each result; None for none.
 
@@ -33,7 +36,7 @@ class MapIterator(Iterator[Any]):
         arguments: Iterator[tuple[Any, ...]],
         *,
         chunksize: int,
-        ahead: int,
+        ahead: Callable[[], int],
         deadline: Deadline,
         bar: Any = None,
     ) -> None:
@@ -44,14 +47,23 @@ class MapIterator(Iterator[Any]):
         self._bar = bar
         self._futures: deque[Future[Any]] = deque()
         self._ready: deque[Any] = deque()
+        self._ahead = ahead
+        self._most = 0
+        self._taken = 0
         self._exhausted = False
         self._closed = False
         try:
-            while len(self._futures) < ahead and self._submit_next():
-                pass
+            self._fill()
         except BaseException:
             self.close()
             raise
+
+    def _fill(self) -> None:
+        if self._taken % _ASK_EVERY == 0:
+            self._most = self._ahead()
+        self._taken += 1
+        while len(self._futures) < self._most and self._submit_next():
+            pass
 
     def _submit_next(self) -> bool:
         if self._exhausted:
@@ -79,7 +91,7 @@ class MapIterator(Iterator[Any]):
             try:
                 # The future leaves the queue first: neither it nor its result is kept.
                 result = self._take()
-                self._submit_next()
+                self._fill()
             except BaseException:
                 self.close()
                 raise

@@ -40,8 +40,11 @@ from iris_actor.work.pool_status import PoolStatus, TaskCounts, WorkerCounts, Wo
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AHEAD_PER_WORKER = 32
-"""Tasks that `map` submits ahead of the consumer, for each worker, unless `buffersize` says otherwise."""
+AHEAD = 0.02
+"""Seconds of work that `map` submits ahead of the consumer, for each worker; `buffersize` wins over it."""
+LEAST_AHEAD = 4
+MOST_AHEAD = 1024
+"""Bounds for the number of tasks that this comes to."""
 
 
 class WorkerPool(Executor):
@@ -152,7 +155,8 @@ class WorkerPool(Executor):
             iterables: its arguments, as many iterables as it has parameters; the shortest ends the map.
             timeout: seconds from now after which waiting for a result raises TimeoutError.
             chunksize: how many items travel as one task.
-            buffersize: how many items may be ahead of the consumer; by default 32 chunks for each worker.
+            buffersize: how many items may be ahead of the consumer; by default as many as keep the workers
+                busy, which is four chunks for each worker, and more where they are short.
             progress: show a tqdm bar on stderr.
 
         Raises:
@@ -168,8 +172,13 @@ class WorkerPool(Executor):
             if number is not None and operator.index(number) < 1:
                 raise ValueError(f"{label} must be 1 or more, got {number!r}")
         deadline = Deadline.of(check_timeout(timeout))
-        default = AHEAD_PER_WORKER * self._keeper.target
-        ahead = default if buffersize is None else -(-buffersize // chunksize)
+
+        def ahead() -> int:
+            if buffersize is not None:
+                return -(-buffersize // chunksize)
+            expected = self._dispatcher.expected(fn) * chunksize
+            each = min(MOST_AHEAD, max(LEAST_AHEAD, int(AHEAD / (expected + 1e-9))))
+            return each * self._keeper.target
 
         def submit(item: Any) -> Future[Any]:
             self._check_open()
@@ -289,7 +298,8 @@ class WorkerPool(Executor):
         check_timeout(timeout)
         wanted = self._keeper.target if count is None else count
         if wanted > self._keeper.target:
-            raise ValueError(f"{wanted} workers will never be ready, the pool is to have {self._keeper.target}")
+            most = self._keeper.target
+            raise ValueError(f"{wanted} workers will never be ready, the pool is to have {most}")
         in_time = self._keeper.wait_ready(wanted, timeout)
         if self._keeper.ready >= wanted:
             return

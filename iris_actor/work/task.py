@@ -10,7 +10,8 @@ from typing import Any
 from iris_actor import codec
 from iris_actor.codec import Body
 from iris_actor.work.functions import Function
-from iris_actor.work.task_wire import TaskMessage, pack
+from iris_actor.work.task_future import TaskFuture
+from iris_actor.work.task_wire import pack
 
 
 class Task:
@@ -67,7 +68,7 @@ class Task:
         self.spread = spread
         self.weight = weight
         self.function: Function | None = None
-        self.future: Future[Any] = Future()
+        self.future: Future[Any] = TaskFuture()
         self.started = False
         self.deaths = 0
         self.by_value = 0
@@ -79,23 +80,27 @@ class Task:
         """Seconds that it will take, as far as anyone can tell."""
         return self.function.mean * self.weight if self.function is not None else 0.0
 
-    def message(self) -> tuple[TaskMessage, int]:
-        """Its form on the wire and the size of that in bytes. Pickled once, also when it is sent again.
+    def message(self) -> tuple[tuple[Any, ...], int]:
+        """Its `TaskMessage`, as a bare tuple, and the size of that in bytes.
+
+        It is pickled once, also when it is sent again.
 
         Raises:
             SerializationError: when an argument cannot be pickled.
             Exception: what an argument's own code raised while it was being pickled.
         """
         function_id = self.function.id if self.function is not None else 0
-        if self._body is None:
-            name = getattr(self.fn, "__qualname__", type(self.fn).__qualname__)
-            if function_id == 0:
-                self._body = codec.dumps((self.fn, self.args, dict(self.kwargs)))
-            elif self.spread:
-                self._body = codec.dumps((self.args, dict(self.kwargs)))
-            else:
-                self._body = codec.dump_arguments(name, self.args, self.kwargs)
-        return TaskMessage(self.seq, function_id, pack(self._body), self.spread), self._body.nbytes
+        body = self._body
+        if body is None:
+            body = self._body = self._pickle(function_id)
+        return (self.seq, function_id, pack(body), self.spread), body.nbytes
+
+    def _pickle(self, function_id: int) -> Body:
+        if function_id == 0:
+            return codec.dumps((self.fn, self.args, dict(self.kwargs)))
+        if self.spread:
+            return codec.dumps((self.args, dict(self.kwargs)))
+        return codec.dump_arguments(getattr(self.fn, "__qualname__", ""), self.args, self.kwargs)
 
     def repickle(self) -> None:
         """Forget the pickle, because more must travel by value now."""

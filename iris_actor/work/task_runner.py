@@ -198,8 +198,8 @@ class TaskRunner:
             if self._stopping:
                 raise
             packed = pack(codec.dump_exception(error, skip=error.__traceback__))
-            return (task.seq, int(Kind.RAISED), packed, time.perf_counter() - started)
-        return (task.seq, int(Kind.VALUE), packed, time.perf_counter() - started)
+            return (task.seq, int(Kind.RAISED), packed, time.perf_counter() - started, None)
+        return (task.seq, int(Kind.VALUE), packed, time.perf_counter() - started, None)
 
     def _rebuild(self, task: TaskMessage) -> tuple[Callable[..., Any], Any, Any]:
         loaded = codec.loads(unpack(task.packed))

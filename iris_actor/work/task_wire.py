@@ -1,4 +1,7 @@
-"""What travels between a pool and its workers, as plain tuples that the C pickler packs at once.
+"""What travels between a pool and its workers.
+
+The named tuples below say what the fields are; on the way, and where thousands pass in a second, the messages
+are bare tuples: named ones would each make the pickler ask about their class.
 
 ::
 
@@ -11,7 +14,6 @@ because they happened to travel together, and one that cannot be rebuilt spoils 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 from pickle import PickleBuffer
 from typing import Any, NamedTuple
@@ -71,6 +73,8 @@ class OutcomeMessage(NamedTuple):
 
 def pack(body: Body) -> Packed:
     """The form in which `body` travels inside another one without being copied."""
+    if type(body.data) is bytes and not body.buffers:
+        return body.data, ()
     data = body.data if type(body.data) is bytes else PickleBuffer(body.data)
     return data, tuple(map(PickleBuffer, body.buffers))
 
@@ -78,6 +82,8 @@ def pack(body: Body) -> Packed:
 def unpack(packed: Packed) -> Body:
     """The body that `pack` packed."""
     data, buffers = packed
+    if not buffers:
+        return Body(data)
     return Body(data, tuple(map(memoryview, buffers)))
 
 
@@ -89,8 +95,3 @@ def does_not_pickle(error: Exception, what: str = "") -> SerializationError:
     wrapped = SerializationError(f"{what or 'the call'} does not pickle: {text}")
     wrapped.__cause__ = error
     return wrapped
-
-
-def plain(messages: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """`messages` as bare tuples: named ones would each make the pickler ask about their class."""
-    return [tuple(message) for message in messages]

@@ -30,6 +30,9 @@ def worker_spec(
         labels=tuple(names),
         resources=config.resources,
         env={
+            # gRPC's own handlers make about every second child crash that a task forks (a data loader, say)
+            # while the I/O thread runs. A forked child cannot use our connections either way.
+            "GRPC_ENABLE_FORK_SUPPORT": "0",
             **config.env,
             REGISTRY: client.registry_url,
             JOB_ID: str(client.job_id.child(pool_name)),

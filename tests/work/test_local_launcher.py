@@ -64,7 +64,7 @@ def test_replicas_learn_their_index_and_inherit_the_environment(monkeypatch: pyt
     with LocalLauncher(sink=lines) as launcher:
         launch = launcher.launch(python(source, replicas=2, env={"GIVEN": "too"}), notify=ended.notify)
         assert [status.exit_code for status in ended.wait(launch)] == [0, 0]
-    expected = {f"[job-{i}] {i} 2 yes too {os.getcwd()}" for i in range(2)}
+    expected = {f"[job-{i}] {i} 2 yes too {Path.cwd()}" for i in range(2)}
     assert set(lines.text["stdout"].splitlines()) == expected
 
 
@@ -85,8 +85,8 @@ def test_exit_codes_and_signals_are_reported_with_the_last_words() -> None:
 
 def test_cancel_asks_first_and_kills_after_the_grace() -> None:
     lines, ended = Lines(), Ended()
-    polite = "import signal, sys; signal.signal(15, lambda *a: sys.exit(4)); print('up', flush=True); signal.pause()"
-    stubborn = "import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True)\nwhile 1: signal.pause()"
+    start = "import signal, sys; signal.signal(15, {}); print('up', flush=True)\nwhile 1: signal.pause()"
+    polite, stubborn = start.format("lambda *a: sys.exit(4)"), start.format("signal.SIG_IGN")
     with LocalLauncher(sink=lines) as launcher:
         for source, grace, outcome in ((polite, 20, (4, None)), (stubborn, 0.1, (None, "SIGKILL"))):
             label = f"w{grace}"
@@ -162,7 +162,7 @@ DRIVER = """
 """
 
 
-@pytest.mark.parametrize("fork", ["pass", "os.fork() or signal.pause()"], ids=["plain", "with a forked child"])
+@pytest.mark.parametrize("fork", ["pass", "os.fork() or signal.pause()"], ids=["alone", "with a forked child"])
 def test_nothing_outlives_a_driver_that_is_killed(
     script: Script, fork: str, all_gone: Callable[[list[int], float], list[int]]
 ) -> None:

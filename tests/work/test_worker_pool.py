@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import multiprocessing
 import operator
 import os
 import pickle
@@ -36,8 +37,7 @@ from iris_actor.work.pool_status import WorkerState
 
 def wait_for_file(path: str) -> str:
     """Blocks until a test lets it go on, by a named pipe."""
-    with open(path) as pipe:
-        return pipe.read()
+    return Path(path).read_text()
 
 
 def boom(text: str) -> None:
@@ -83,7 +83,11 @@ def test_a_pool_is_an_executor_and_gives_real_futures(shared_pool: WorkerPool) -
     assert future.exception() is None
 
 
-@pytest.mark.parametrize("executor", [ProcessPoolExecutor, WorkerPool])
+@pytest.mark.parametrize(
+    "executor",
+    [functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn")), WorkerPool],
+    ids=["ProcessPoolExecutor", "WorkerPool"],
+)
 def test_switching_from_process_pool_executor_is_one_line(executor: Callable[..., Executor]) -> None:
     with executor(max_workers=2) as pool:
         futures = {pool.submit(pow, n, 2): n for n in range(20)}
@@ -187,10 +191,19 @@ async def test_futures_can_be_awaited(shared_pool: WorkerPool) -> None:
     assert await loop.run_in_executor(shared_pool, abs, -5) == 5
 
 
+def test_a_task_may_fork(shared_pool: WorkerPool) -> None:
+    def forks() -> list[int]:
+        with multiprocessing.get_context("fork").Pool(2) as inner:
+            return inner.map(abs, range(-10, 0))
+
+    for _ in range(5):
+        assert shared_pool.submit(forks).result(20) == list(range(10, 0, -1))
+
+
 def test_callbacks_run_and_may_submit(shared_pool: WorkerPool) -> None:
     second: Future[Future[int]] = Future()
     first = shared_pool.submit(abs, -1)
-    first.add_done_callback(lambda done: second.set_result(shared_pool.submit(operator.add, done.result(), 1)))
+    first.add_done_callback(lambda f: second.set_result(shared_pool.submit(operator.add, f.result(), 1)))
     assert second.result(20).result(20) == 2
 
 

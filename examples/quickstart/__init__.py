@@ -1,0 +1,1 @@
+"""Quickstart: an actor in one process, its caller in another."""

@@ -1,0 +1,125 @@
+"""DirectoryCache: the endpoints of one namespace as last seen, and who wants to hear of changes.
+
+::
+
+    the store's thread ── replace(listing) / apply(changes) ──▶ tables ── names that changed ──▶ tell
+    any thread ────────── endpoints(name) ◀── one dict lookup, no lock ───┘
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from iris_actor.registry.endpoint import ActorId, Endpoint
+
+_log = logging.getLogger(__name__)
+
+OnChange = Callable[[frozenset[str]], None]
+Change = tuple[str, ActorId, Endpoint | None]
+"""Full name, actor id, and the endpoint that is there now; None when it is gone."""
+
+
+class DirectoryCache:
+    """Written by one thread, read by any. `stale` and `ended` are set by the writer."""
+
+    def __init__(self, *, stale: bool) -> None:
+        self.stale = stale
+        self.synced = threading.Event()
+        self._lock = threading.Lock()  # guards all that follows; never held while calling out
+        # Dicts keep insertion order, and the writer inserts in order of registration.
+        self._by_name: dict[str, dict[ActorId, Endpoint]] = {}
+        self._answers: dict[str, tuple[Endpoint, ...]] = {}
+        self._revision = 0
+        self._subscribers: dict[object, OnChange] = {}
+
+    @property
+    def revision(self) -> int:
+        """Revision of the last change; grows also when the store's own begins anew."""
+        return self._revision
+
+    def endpoints(self, name: str) -> tuple[Endpoint, ...]:
+        """Endpoints of `name` in order of registration."""
+        # Without the lock: a change removes the answer, and an answer is complete once it is there.
+        answer = self._answers.get(name)
+        if answer is not None:
+            return answer
+        with self._lock:
+            found = self._by_name.get(name)
+            if found is None:
+                return ()
+            answer = self._answers[name] = tuple(found.values())
+            return answer
+
+    def names(self, prefix: str) -> list[str]:
+        """Names that begin with `prefix`, sorted."""
+        with self._lock:
+            return sorted(name for name in self._by_name if name.startswith(prefix))
+
+    def replace(self, listing: Iterable[Endpoint], revision: int) -> frozenset[str]:
+        """Take `listing`, in order of registration, for the whole truth; returns the names that differ."""
+        fresh: dict[str, dict[ActorId, Endpoint]] = {}
+        for endpoint in listing:
+            fresh.setdefault(endpoint.name, {})[endpoint.actor_id] = endpoint
+        with self._lock:
+            known = self._by_name
+            changed = set(known.keys() - fresh.keys())
+            changed |= {
+                name
+                for name, endpoints in fresh.items()
+                if name not in known or list(known[name].values()) != list(endpoints.values())
+            }
+            for name in changed:
+                self._answers.pop(name, None)
+            self._by_name = fresh
+            self._advance(revision, changed=bool(changed))
+        self.synced.set()
+        return frozenset(changed)
+
+    def apply(self, changes: Sequence[Change], revision: int) -> frozenset[str]:
+        """Make `changes`, in their order; returns the names that they changed."""
+        changed = set()
+        with self._lock:
+            for name, actor_id, endpoint in changes:
+                there = self._by_name.get(name)
+                if endpoint is not None:
+                    if there is None:
+                        there = self._by_name[name] = {}
+                    there[actor_id] = endpoint
+                elif there is not None and there.pop(actor_id, None) is not None:
+                    if not there:
+                        del self._by_name[name]
+                else:
+                    continue
+                self._answers.pop(name, None)
+                changed.add(name)
+            self._advance(revision, changed=bool(changed))
+        return frozenset(changed)
+
+    def _advance(self, revision: int, *, changed: bool) -> None:
+        self._revision = max(self._revision + changed, revision)
+
+    def subscribe(self, on_change: OnChange) -> Callable[[], None]:
+        """Call `on_change` after each change, until what this returns is called."""
+        token = object()
+        with self._lock:
+            self._subscribers[token] = on_change
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._subscribers.pop(token, None)
+
+        return unsubscribe
+
+    def tell(self, names: frozenset[str]) -> None:
+        """Call the subscribers, if there is something to tell."""
+        if not names:
+            return
+        with self._lock:
+            subscribers = list(self._subscribers.values())
+        for on_change in subscribers:
+            try:
+                on_change(names)
+            except Exception:
+                _log.exception("a subscriber of the registry's directory failed")

@@ -1,0 +1,103 @@
+"""DirectoryHandle: one user's hold on a DirectoryCache."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from iris_actor.deadline import check_timeout
+from iris_actor.registry.directory_cache import DirectoryCache, OnChange
+from iris_actor.registry.endpoint import Endpoint
+from iris_actor.registry.fork_guard import ForkGuard
+
+
+class DirectoryHandle:
+    """A `Directory`. After `close` it goes on answering what was last known.
+
+    Args:
+        cache: what it reads.
+        release: called once, by the first `close`.
+    """
+
+    def __init__(self, cache: DirectoryCache, release: Callable[[], None]) -> None:
+        self._cache = cache
+        self._release = release
+        self._guard = ForkGuard()
+        self._lock = threading.Lock()  # guards what follows
+        self._unsubscribes: dict[object, Callable[[], None]] = {}
+        self._closed = False
+
+    @property
+    def revision(self) -> int:
+        """Registry revision that the cache is at; it only grows."""
+        return self._cache.revision
+
+    @property
+    def stale(self) -> bool:
+        """Whether the cache may be behind: the watch is broken at the moment, or this handle is closed."""
+        return self._closed or self._cache.stale
+
+    def endpoints(self, name: str) -> tuple[Endpoint, ...]:
+        """Endpoints of the full name `name`, in order of registration; the same tuple until it changes.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
+        return self._cache.endpoints(name)
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Full names that have endpoints and begin with `prefix`, sorted.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
+        return self._cache.names(prefix)
+
+    def wait_synced(self, timeout: float | None = None) -> bool:
+        """Wait for the first complete listing. False when `timeout` seconds passed without one.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
+        return self._cache.synced.wait(check_timeout(timeout))
+
+    def subscribe(self, on_change: OnChange) -> Callable[[], None]:
+        """Have `on_change(names)` called after each change; returns what ends that.
+
+        Args:
+            on_change: gets the full names that changed. It runs in the registry's thread, and must neither
+                block nor raise.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
+        token = object()
+        with self._lock:
+            if self._closed:
+                return lambda: None
+            unsubscribe = self._cache.subscribe(on_change)
+            self._unsubscribes[token] = unsubscribe
+
+        def end() -> None:
+            with self._lock:
+                self._unsubscribes.pop(token, None)
+            unsubscribe()
+
+        return end
+
+    def close(self) -> None:
+        """Give this handle back, and end its subscriptions. Idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            unsubscribes = list(self._unsubscribes.values())
+            self._unsubscribes.clear()
+        for unsubscribe in unsubscribes:
+            unsubscribe()
+        if not self._guard.forked:
+            self._release()

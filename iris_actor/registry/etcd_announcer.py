@@ -1,0 +1,348 @@
+"""EtcdAnnouncer: the lease of this process, and the registrations that live on it.
+
+::
+
+    register ─┐                            ┌─ grant a lease, where there is none
+    withdraw ─┼─▶ wishes ─▶ one thread ────┼─ put what is wanted and not there
+    close ────┘   (a lock)  (all writing)  ├─ remove what is not wanted
+                                           └─ keep the lease alive, at a third of its TTL
+
+The thread compares what is wished with what is there, and acts on the difference; so a lost lease needs no
+case of its own: nothing is there any more, hence all is put again. Callers wait, bounded, for their wish.
+
+Each keepalive is a call with a timeout of its own, and the TTL in its answer counts: a stream of keepalives
+may stop being read, or sent, without an error (etcd 7357, 10821), and an answer with TTL 0 says that the
+lease is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+import uuid
+from typing import Any
+
+from iris_actor.deadline import Deadline
+from iris_actor.errors import RegistryError, RegistryUnavailableError
+from iris_actor.registry.endpoint_keys import EndpointKeys
+from iris_actor.registry.etcd_connection import Client, EtcdConnection
+from iris_actor.registry.etcd_failure import LeaseGoneError
+from iris_actor.registry.etcd_registration import EtcdRegistration, Wish
+from iris_actor.registry.etcd_transactions import own_again, put_if_free, remove_if_held
+from iris_actor.registry.registry import RegistrationState
+from iris_actor.registry.url import RegistryURL
+from iris_actor.retry import Backoff
+
+_log = logging.getLogger(__name__)
+
+WITHDRAW_TIMEOUT = 0.5
+"""Seconds that withdrawing waits for etcd by default."""
+REFUSED_PAUSE = 2.0
+"""Seconds until something that etcd refused is tried again."""
+
+
+class EtcdAnnouncer:
+    """Thread-safe. Starts its thread with the first registration.
+
+    Args:
+        url: of the registry.
+    """
+
+    def __init__(self, url: RegistryURL) -> None:
+        self._url = url
+        self._keys = EndpointKeys(url.prefix)
+        beat = url.ttl / 3
+        attempt = beat / 2 if len(url.hosts) > 1 else beat
+        self._call_timeout = min(max(beat, 0.5), 5.0)
+        self._connection = EtcdConnection(url, attempt_timeout=min(max(attempt, 0.5), 2.0))
+        self._changed = threading.Condition()  # guards all that follows, fields of registrations included
+        self._registrations: dict[bytes, EtcdRegistration] = {}
+        self._leaving: list[EtcdRegistration] = []
+        self._closing = False
+        self._error: RegistryError | None = None
+        self._unresponsive = False
+        self._thread: threading.Thread | None = None
+        # The thread's own.
+        self._lease = 0
+        self._granted: set[int] = set()
+        self._marked = False
+        self._expires = 0.0
+        self._beat_at = 0.0
+        self._beat = beat
+        self._retry_at = 0.0
+        self._failures = 0
+
+    # --- callers ------------------------------------------------------------------------------------
+
+    def register(self, registration: EtcdRegistration, deadline: Deadline) -> None:
+        """Return once `registration` stands.
+
+        Raises:
+            RegistryUnavailableError: etcd did not answer by `deadline`. It is then withdrawn again.
+            RegistryError: etcd refused; the actor id is taken; or this is closed.
+        """
+        with self._changed:
+            if self._closing:
+                raise RegistryError(f"registry {self._url} is closed")
+            if registration.key in self._registrations:
+                raise RegistryError(
+                    f"registry {self._url}: actor id {registration.endpoint.actor_id} is taken"
+                )
+            self._registrations[registration.key] = registration
+            self._retry_at = 0.0
+            self._start()
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: registration.stood or registration.error or self._closing, deadline.timeout
+            )
+            if registration.stood:
+                return
+            error = registration.error or self._error
+            if self._closing:
+                raise RegistryError(f"registry {self._url} is closed")
+            self._leave(registration)
+        if isinstance(error, RegistryError) and not isinstance(error, RegistryUnavailableError):
+            raise error
+        reason = error.reason if isinstance(error, RegistryUnavailableError) else "no answer in time"
+        raise RegistryUnavailableError(str(self._url), reason) from error
+
+    def withdraw(self, registration: EtcdRegistration, timeout: float | None) -> None:
+        """Remove `registration` if it is still our own; waits at most `timeout` seconds for that."""
+        with self._changed:
+            if registration.shown is not RegistrationState.CLOSED:
+                self._leave(registration)
+            # One wait finds out that etcd is silent: a server that withdraws many actors pays it once.
+            if timeout is None:
+                timeout = 0.0 if self._unresponsive else WITHDRAW_TIMEOUT
+            done = self._changed.wait_for(lambda: registration.wish is Wish.NOTHING or self._closing, timeout)
+            if not done:
+                self._unresponsive = True
+
+    def _leave(self, registration: EtcdRegistration) -> None:
+        registration.shown = RegistrationState.CLOSED
+        if self._registrations.get(registration.key) is registration:
+            del self._registrations[registration.key]
+        if registration.lease == 0:
+            registration.wish = Wish.NOTHING
+            return
+        if not registration.stood:
+            registration.removals = 2
+        registration.wish = Wish.REMOVE
+        self._leaving.append(registration)
+        self._retry_at = 0.0
+        self._changed.notify_all()
+
+    def close(self) -> None:
+        """Revoke the lease with all that is on it, and end the thread: in less than a second. Idempotent."""
+        with self._changed:
+            self._closing = True
+            for registration in [*self._registrations.values(), *self._leaving]:
+                registration.shown = RegistrationState.CLOSED
+                registration.wish = Wish.NOTHING
+            self._registrations.clear()
+            self._leaving.clear()
+            thread = self._thread
+            patience = 0.1 if self._unresponsive else 0.6
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(patience)
+        self._connection.close()
+        if thread is not None:
+            thread.join(0.3)
+
+    # --- the thread ---------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="iris-lease", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        backoff = Backoff(first=0.05, most=min(self._beat, 1.0))
+        while self._wait():
+            try:
+                self._step()
+            except LeaseGoneError as error:
+                self._lost(error)
+            except RegistryError as error:
+                self._failed(error)
+                refused = not isinstance(error, RegistryUnavailableError)
+                pause = REFUSED_PAUSE if refused else backoff.delay(self._failures - 1)
+                with self._changed:
+                    self._retry_at = time.monotonic() + pause
+            except Exception:
+                _log.exception("keeping registrations in etcd failed, and goes on")
+                with self._changed:
+                    self._retry_at = time.monotonic() + REFUSED_PAUSE
+            else:
+                self._succeeded()
+        self._revoke()
+
+    def _wait(self) -> bool:
+        """Wait until there is something to do; False when closing."""
+        with self._changed:
+            while not self._closing:
+                due = self._due()
+                now = time.monotonic()
+                if due <= now:
+                    return True
+                self._changed.wait(min(due - now, threading.TIMEOUT_MAX))
+            return False
+
+    def _due(self) -> float:
+        """When there is something to do."""
+        wanted = bool(self._leaving) or any(
+            registration.wish is Wish.PUT for registration in self._registrations.values()
+        )
+        if wanted:
+            return self._retry_at
+        if self._lease:
+            return max(self._beat_at, self._retry_at)
+        return float("inf")
+
+    def _step(self) -> None:
+        if self._lease and time.monotonic() >= self._beat_at:
+            self._keep_alive()
+        with self._changed:
+            wanted = [item for item in self._registrations.values() if item.wish is Wish.PUT]
+            leaving = list(self._leaving)
+        for registration in leaving:
+            self._remove(registration)
+        if wanted and not self._lease:
+            self._grant()
+        if wanted and not self._marked:
+            self._mark_store()
+        for registration in wanted:
+            with self._changed:
+                if registration.wish is not Wish.PUT or self._closing:
+                    continue
+                registration.lease = self._lease
+            try:
+                self._put(registration)
+            except (LeaseGoneError, RegistryUnavailableError):
+                raise
+            except RegistryError as error:
+                self._refused(registration, error)
+
+    def _call(self, operation: Any, doing: str) -> Any:
+        return self._connection.call(operation, Deadline.after(self._call_timeout), doing)
+
+    def _grant(self) -> None:
+        sent = time.monotonic()
+        lease = self._call(lambda client: client.lease(self._url.ttl), "granting a lease")
+        self._lease, self._beat = lease.id, lease.ttl / 3
+        self._granted.add(lease.id)
+        self._expires, self._beat_at = sent + lease.ttl, sent + self._beat
+        self._marked = False
+
+    def _mark_store(self) -> None:
+        """Give etcd's data an id, unless they have one; watches tell by it when they are others."""
+        store = {"id": uuid.uuid4().hex, "made_by": socket.gethostname()}
+        self._call(
+            lambda client: client.put_if_not_exists(self._keys.store, json.dumps(store)),
+            "marking the store",
+        )
+        self._marked = True
+
+    def _keep_alive(self) -> None:
+        sent = time.monotonic()
+        answers = self._call(
+            lambda client: list(client.refresh_lease(self._lease)), "keeping the lease alive"
+        )
+        if not answers:
+            raise RegistryUnavailableError(str(self._url), "a keepalive was not answered")
+        if answers[-1].TTL <= 0:
+            raise LeaseGoneError(f"lease {self._lease:x} has ended")
+        self._expires, self._beat_at = sent + answers[-1].TTL, sent + self._beat
+
+    def _put(self, registration: EtcdRegistration) -> None:
+        def put(client: Client) -> bool:
+            own = [*self._granted]
+            return put_if_free(client, registration.key, registration.value, self._lease) or own_again(
+                client, registration.key, registration.value, self._lease, own
+            )
+
+        if not self._call(put, f"registering {registration.endpoint.name}"):
+            raise RegistryError(
+                f"registry {self._url}: {registration.key.decode()} belongs to another process"
+            )
+        with self._changed:
+            if registration.wish is Wish.PUT:
+                registration.wish = Wish.KEEP
+                registration.shown = RegistrationState.STANDS
+                registration.stood = True
+                registration.error = None
+            self._changed.notify_all()
+
+    def _refused(self, registration: EtcdRegistration, error: RegistryError) -> None:
+        with self._changed:
+            if registration.stood:
+                if registration.error is None:
+                    _log.warning(
+                        "cannot put %s back, and go on trying: %s", registration.endpoint.name, error
+                    )
+                self._retry_at = time.monotonic() + REFUSED_PAUSE
+            registration.error = error
+            self._changed.notify_all()
+
+    def _remove(self, registration: EtcdRegistration) -> None:
+        self._call(
+            lambda client: remove_if_held(client, registration.key, registration.lease),
+            f"withdrawing {registration.endpoint.name}",
+        )
+        with self._changed:
+            registration.removals -= 1
+            if registration.removals > 0:
+                self._retry_at = time.monotonic() + self._beat
+                return
+            registration.wish = Wish.NOTHING
+            if registration in self._leaving:
+                self._leaving.remove(registration)
+            self._changed.notify_all()
+
+    def _lost(self, error: LeaseGoneError) -> None:
+        _log.warning("the lease was lost; registrations are put back: %s", error)
+        self._lease = 0
+        with self._changed:
+            self._retry_at = 0.0
+            for registration in self._registrations.values():
+                if registration.stood:
+                    registration.shown = RegistrationState.LOST
+                    registration.wish = Wish.PUT
+
+    def _failed(self, error: RegistryError) -> None:
+        self._failures += 1
+        with self._changed:
+            self._error = error
+            expired = self._lease and time.monotonic() >= self._expires
+            for registration in self._registrations.values():
+                if expired and registration.shown is RegistrationState.STANDS:
+                    registration.shown = RegistrationState.LOST
+                elif not registration.stood and not isinstance(error, RegistryUnavailableError):
+                    registration.error = error
+            self._changed.notify_all()
+        if self._failures == 1:
+            _log.info("etcd does not take what is announced, and is tried again: %s", error)
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        with self._changed:
+            self._error = None
+            self._unresponsive = False
+            for registration in self._registrations.values():
+                if registration.wish is Wish.KEEP:
+                    registration.shown = RegistrationState.STANDS
+
+    def _revoke(self) -> None:
+        if not self._lease:
+            return
+        deadline = Deadline.after(0.2 if self._failures else 0.5)
+        try:
+            self._connection.call(
+                lambda client: client.revoke_lease(self._lease), deadline, "revoking the lease"
+            )
+        except RegistryError as error:
+            _log.info("could not revoke the lease; it ends within %s s: %s", self._url.ttl, error)

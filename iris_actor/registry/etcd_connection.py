@@ -1,0 +1,216 @@
+"""EtcdConnection: calls one etcd over whichever of its endpoints answers.
+
+::
+
+    call(operation) ─▶ current endpoint ─▶ answer
+                            │ silent, refused, no leader
+                            ▼
+                       next endpoint … a round without answer waits a little, until the deadline
+
+Every operation may be sent more than once: those who write compare in a transaction.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from iris_actor.deadline import Deadline
+from iris_actor.errors import InvalidURLError, RegistryError, RegistryUnavailableError
+from iris_actor.registry.etcd_failure import EtcdFailure, Kind
+from iris_actor.registry.etcd_stubs import etcd3, etcdrpc
+from iris_actor.registry.url import RegistryURL
+from iris_actor.retry import Backoff
+
+_log = logging.getLogger(__name__)
+
+Client = Any
+"""An etcd3 client, whose `timeout` and `metadata` are those of one attempt."""
+T = TypeVar("T")
+
+_CHANNEL_OPTIONS = [
+    # A half-open connection is found out within 8 s. etcd refuses pings more often than every 5 s.
+    ("grpc.keepalive_time_ms", 6_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # After an outage every process comes back within a second. The second figure also bounds how long one
+    # attempt to connect may take: a stopped etcd accepts connections and says nothing.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A listing of ten thousand endpoints is over gRPC's default limit of 4 MB.
+    ("grpc.max_receive_message_length", -1),
+    # Closing one channel must not leave its connection to others in this process.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class _Member:
+    """One endpoint of etcd: an etcd3 client, and the token it was given. Guarded by the connection's lock."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.client: Client = None
+        self.token: str | None = None
+
+
+class EtcdConnection:
+    """Thread-safe. Connects when first used.
+
+    Args:
+        url: an etcd URL.
+        attempt_timeout: seconds that one endpoint is given to answer.
+
+    Raises:
+        InvalidURLError: (a ValueError) when a file that it names cannot be read.
+    """
+
+    def __init__(self, url: RegistryURL, attempt_timeout: float = 3.0) -> None:
+        self.url = url
+        for path in (url.ca, url.cert, url.key):
+            if path is not None:
+                _check_readable(url, path)
+        self._attempt_timeout = attempt_timeout
+        self._backoff = Backoff(first=0.05, most=1.0)
+        self._lock = threading.Lock()  # guards the members and which of them is the current one
+        self._members = [_Member(address) for address in url.hosts]
+        self._current = 0
+        self._closed = threading.Event()
+
+    def call(self, operation: Callable[[Client], T], deadline: Deadline, doing: str) -> T:
+        """``operation(client)`` on an endpoint that answers; it is repeated until `deadline`.
+
+        Args:
+            operation: does one call on the client it is given, within the client's `timeout`.
+            deadline: when to give up.
+            doing: what it does, for errors.
+
+        Raises:
+            RegistryUnavailableError: no endpoint answered in time.
+            RegistryError: etcd refused, or this connection is closed.
+        """
+        attempt = 0
+        reauthenticated = False
+        while True:
+            self._check_open()
+            with self._lock:
+                member = self._members[self._current]
+            timeout = min(max(deadline.remaining, 0.001), self._attempt_timeout)
+            try:
+                return operation(self._view(member, timeout))
+            except Exception as error:
+                failure = EtcdFailure.of(error)
+                if failure.kind is Kind.UNAUTHENTICATED and self.url.user and not reauthenticated:
+                    reauthenticated = True
+                    self._drop_token(member)
+                    continue
+                if failure.kind is not Kind.ABSENT:
+                    raise failure.error(str(self.url), doing) from error
+                self._move_on(member)
+                attempt += 1
+                round_, position = divmod(attempt, len(self._members))
+                pause = self._backoff.delay(round_ - 1) if position == 0 else 0.0
+                if deadline.remaining <= pause:
+                    raise failure.error(str(self.url), doing) from error
+            self._closed.wait(pause)
+
+    @contextmanager
+    def stream(self, doing: str) -> Iterator[Client]:
+        """A client of the current endpoint for a call that goes on; a failure inside is translated.
+
+        Raises:
+            RegistryUnavailableError: the stream broke; the next one goes to the next endpoint.
+            RegistryError: etcd refused, or this connection is closed.
+        """
+        self._check_open()
+        with self._lock:
+            member = self._members[self._current]
+        try:
+            yield self._view(member, self._attempt_timeout)
+        except RegistryUnavailableError:
+            self._move_on(member)
+            raise
+        except RegistryError:
+            self._drop_token(member)
+            raise
+        except (grpc.RpcError, etcd3.Etcd3Exception, ValueError) as error:
+            failure = EtcdFailure.of(error)
+            self._drop_token(member)
+            if failure.kind is Kind.ABSENT:
+                self._move_on(member)
+            raise failure.error(str(self.url), doing) from error
+
+    def close(self) -> None:
+        """End every call that is under way, also in other threads. Idempotent."""
+        self._closed.set()
+        with self._lock:
+            clients = [member.client for member in self._members if member.client is not None]
+            for member in self._members:
+                member.client = None
+        for client in clients:
+            client.close()
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise RegistryError(f"registry {self.url} is closed")
+
+    def _view(self, member: _Member, timeout: float) -> Client:
+        """The member's client with `timeout` and its token, connected and authenticated."""
+        with self._lock:
+            self._check_open()
+            if member.client is None:
+                member.client = self._connect(member.address)
+            client, token = member.client, member.token
+        if self.url.user is not None and token is None:
+            request = etcdrpc.AuthenticateRequest(name=self.url.user, password=self.url.password)
+            token = etcdrpc.AuthStub(client.channel).Authenticate(request, timeout).token
+            with self._lock:
+                member.token = token
+        # A shallow copy shares channel and stubs; timeout and token are this call's own.
+        view = copy.copy(client)
+        view.timeout = timeout
+        # Not as call credentials, as etcd3 has it: gRPC refuses those on a channel without TLS.
+        view.metadata = None if token is None else (("token", token),)
+        return view
+
+    def _connect(self, address: str) -> Client:
+        host, _, port = address.rpartition(":")
+        url = self.url
+        try:
+            return etcd3.Etcd3Client(
+                host,
+                int(port),
+                ca_cert=url.ca,
+                cert_cert=url.cert,
+                cert_key=url.key,
+                grpc_options=_CHANNEL_OPTIONS,
+            )
+        except OSError as error:
+            raise RegistryError(f"registry {url}: cannot read a TLS file: {error}") from error
+
+    def _drop_token(self, member: _Member) -> None:
+        with self._lock:
+            member.token = None
+
+    def _move_on(self, member: _Member) -> None:
+        with self._lock:
+            # Another thread may have moved on already.
+            if self._members[self._current] is member and len(self._members) > 1:
+                self._current = (self._current + 1) % len(self._members)
+                following = self._members[self._current].address
+                _log.info("etcd at %s does not answer, going on with %s", member.address, following)
+
+
+def _check_readable(url: RegistryURL, path: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise InvalidURLError(str(url), f"cannot read {path!r}: {error.strerror}") from error

@@ -1,0 +1,50 @@
+"""What is written to etcd: each write compares first, so that only a key's owner changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from iris_actor.registry.etcd_connection import Client
+from iris_actor.registry.etcd_stubs import etcd3, etcdrpc
+
+
+class _Lease(etcd3.transactions.BaseCompare):  # type: ignore[misc]
+    """Compares the lease of a key: etcd can, etcd3 has no name for it."""
+
+    def build_compare(self, compare: Any) -> None:
+        compare.target = etcdrpc.Compare.LEASE
+        compare.lease = self.value
+
+
+def put_if_free(client: Client, key: bytes, value: bytes, lease: int) -> bool:
+    """Put `key` unless it exists; whether it was put."""
+    free = client.transactions.create(key) == 0
+    done, _ = client.transaction([free], [client.transactions.put(key, value, lease)], [])
+    return bool(done)
+
+
+def own_again(client: Client, key: bytes, value: bytes, lease: int, own: Collection[int]) -> bool:
+    """Put `key` under `lease` if what is there is this process's: of one of its leases, or the same value.
+
+    That is the case after a put whose answer was lost, and when a new lease is granted before the old one
+    has ended.
+
+    Returns:
+        Whether `key` now has `value` under `lease`. False, too, when it vanished meanwhile: try again.
+    """
+    there, metadata = client.get(key)
+    if metadata is None:
+        return put_if_free(client, key, value, lease)
+    if metadata.lease_id not in own and there != value:
+        return False
+    same = client.transactions.mod(key) == metadata.mod_revision
+    done, _ = client.transaction([same], [client.transactions.put(key, value, lease)], [])
+    return bool(done)
+
+
+def remove_if_held(client: Client, key: bytes, lease: int) -> bool:
+    """Delete `key` if it is held by `lease`; whether it was."""
+    held = _Lease(key) == lease
+    done, _ = client.transaction([held], [client.transactions.delete(key)], [])
+    return bool(done)

@@ -1,0 +1,78 @@
+"""SupervisedProcess: this program's end of an `etcd_supervisor`."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+from iris_actor.deadline import Deadline
+
+_SUPERVISOR = Path(__file__).with_name("etcd_supervisor.py")
+KILL_TIMEOUT = 10.0
+"""Seconds in which the kernel ends a killed process, however busy the machine is."""
+
+
+class SupervisedProcess:
+    """A process that ends with this one. Not thread-safe.
+
+    Args:
+        command: what to run.
+        log: file that its output is appended to.
+        remove: folder to remove should this program end without stopping it.
+        environment: its environment.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, log: Path, remove: Path, environment: Mapping[str, str]
+    ) -> None:
+        arguments = [str(os.getpid()), str(log), str(remove), *command]
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_SUPERVISOR), *arguments],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        self._commands = cast("IO[bytes]", self._supervisor.stdin)
+        self._events = cast("IO[bytes]", self._supervisor.stdout)
+        self.pid = int(self._events.readline().split()[1])
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._supervisor.poll() is None
+
+    @property
+    def events(self) -> int:
+        """File descriptor that becomes readable when it ends."""
+        return self._events.fileno()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        try:
+            self._commands.write(f"signal {int(number)}\n".encode())
+        except OSError:
+            pass  # it has ended, and its supervisor with it
+
+    def end(self, number: signal.Signals, grace: float) -> None:
+        """Send `number`, SIGKILL after `grace` seconds, and return when it has ended. Once only."""
+        self.send(number)
+        if number is not signal.SIGKILL:
+            self.send(signal.SIGCONT)  # a paused one does not see the other signal
+            if not self._ended(grace):
+                self.send(signal.SIGKILL)
+        self._supervisor.wait(KILL_TIMEOUT)
+        self._commands.close()
+        self._events.close()
+
+    def _ended(self, timeout: float) -> bool:
+        deadline = Deadline.after(timeout)
+        readable, _, _ = select.select([self.events], [], [], deadline.timeout)
+        return bool(readable)

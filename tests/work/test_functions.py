@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import gc
+import os
+import threading
+
+import pytest
+
+from iris_actor.errors import SerializationError
+from iris_actor.work.functions import UNKNOWN, Functions
+
+
+def test_a_function_is_known_again_and_captured_once() -> None:
+    functions = Functions()
+    assert functions.find(os.getpid) is functions.find(os.getpid)
+    assert functions.find(os.getpid) is not functions.find(os.getppid)
+
+
+def test_a_closure_is_captured_anew_when_its_variable_is_bound_anew() -> None:
+    functions = Functions()
+    value = [1]
+
+    def use() -> list[int]:
+        return value
+
+    first = functions.find(use)
+    value.append(2)
+    assert functions.find(use) is first, "a change inside is not noticed, as documented"
+    value = [1, 2]
+    second = functions.find(use)
+    assert second is not first
+    assert functions.find(use) is second
+
+
+def test_functions_that_call_each_other_are_understood() -> None:
+    functions = Functions()
+
+    def even(n: int) -> bool:
+        return n == 0 or odd(n - 1)
+
+    def odd(n: int) -> bool:
+        return n > 0 and even(n - 1)
+
+    first = functions.find(even)
+    assert functions.find(even) is first
+    old = odd
+
+    def odd(n: int) -> bool:  # type: ignore[no-redef]
+        return old(n)
+
+    assert functions.find(even) is not first
+
+
+def test_a_function_that_nobody_holds_is_forgotten() -> None:
+    functions = Functions()
+
+    def use() -> int:
+        return 3
+
+    number = functions.find(use).id
+    assert not functions.forgotten
+    del use
+    gc.collect()
+    assert list(functions.forgotten) == [number]
+
+
+def test_methods_travel_with_their_object_each_time() -> None:
+    functions = Functions()
+    items: list[int] = []
+    assert functions.find(items.append).id == 0
+    assert functions.find(threading.Event().set) is functions.find(threading.Event().set), "for its duration"
+
+
+def test_the_expected_duration_follows_what_was_measured() -> None:
+    function = Functions().find(abs)
+    assert function.mean == UNKNOWN
+    function.measured(1.0)
+    assert function.mean == 1.0
+    function.measured(2.0)
+    assert 1.0 < function.mean < 2.0
+
+
+def test_what_cannot_be_captured_is_an_error() -> None:
+    lock = threading.Lock()
+    with pytest.raises(SerializationError):
+        Functions().find(lambda: lock)
+
+
+def test_modules_of_the_standard_library_and_installed_ones_never_travel_by_value() -> None:
+    functions = Functions()
+    assert not functions.send_by_value("os.path")
+    assert not functions.send_by_value("pytest")
+    assert not functions.send_by_value("no.such.module")
