@@ -18,6 +18,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from itertools import pairwise
 
 from examples.actor_process import actor_process
 from iris_actor import ActorPool, IrisClient
@@ -36,7 +37,7 @@ class Model:
     def __init__(self) -> None:
         words = _TEXT.split()
         self._following: dict[str, list[str]] = defaultdict(list)
-        for word, following in zip(words, words[1:], strict=False):
+        for word, following in pairwise(words):
             self._following[word].append(following)
 
     def likelihood(self, word: str, following: str) -> tuple[float, int]:
@@ -47,7 +48,7 @@ class Model:
     async def tokens(self, prompt: str, count: int = 12, seed: int = 0) -> AsyncIterator[str]:
         """Up to `count` tokens after `prompt`."""
         chance = random.Random(seed)  # noqa: S311 - a model, not a secret
-        word = prompt.split()[-1]
+        word = prompt.rsplit(maxsplit=1)[-1]
         for _ in range(count):
             if word not in self._following:
                 return

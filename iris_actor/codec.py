@@ -77,10 +77,11 @@ def _reduce_exception(error: BaseException) -> Any:
     """
     cls = type(error)
     own = (cls.__new__, cls.__reduce__, cls.__reduce_ex__)
-    initializer: Any = cls.__init__  # type: ignore[misc] - looked at, not called
+    initializer: Any = cls.__init__
     if not isinstance(initializer, FunctionType) or any(isinstance(f, FunctionType) for f in own):
         return NotImplemented
-    base: Any = next(each for each in cls.__mro__ if not isinstance(each.__init__, FunctionType))
+    bases: list[Any] = list(cls.__mro__)
+    base = next(each for each in bases if not isinstance(each.__init__, FunctionType))
     _, args, *state = base.__reduce__(error)
     return _rebuild_exception, (cls, base, args), *state
 

@@ -16,16 +16,21 @@ GRACE = 3.0
 """Seconds in which threads and processes that are ending anyhow may end."""
 LASTING_THREADS = (
     "iris-io",  # one a process, for all sessions
+    "iris-callbacks",  # one a process, for all futures
     "asyncio_",  # the executor of a loop: of the above, or of pytest's
     "pytest_timeout",
 )
 LASTING_TARGETS = ("_poll_wrapper",)  # gRPC's own poller for asyncio, one a process
+_lasting_processes: set[psutil.Process] = set()
+"""Those of the fixture `etcd`, which may begin during a test."""
 
 
 @pytest.fixture(scope="session")
 def etcd() -> Iterator[EtcdProcess]:
     """One real etcd for all tests; those that break it start one of their own."""
+    before = set(_children())
     with EtcdProcess() as etcd:
+        _lasting_processes.update(child for child in _children() if child not in before)
         yield etcd
 
 
@@ -46,8 +51,10 @@ def _nothing_left_behind() -> Iterator[None]:
     yield
     end = time.monotonic() + GRACE
     while True:
-        left_threads = [thread for thread in threading.enumerate() if _counts(thread) and thread not in threads]
-        left_children = [child for child in _children() if child not in children]
+        left_threads = [
+            thread for thread in threading.enumerate() if _counts(thread) and thread not in threads
+        ]
+        left_children = [child for child in _children() if child not in children | _lasting_processes]
         if not left_threads and not left_children:
             return
         if time.monotonic() > end:

@@ -53,6 +53,7 @@ def _step(state: Array, force: Array) -> Array:
     angular = (_GRAVITY * sin - cos * push) / (_HALF_LENGTH * (4 / 3 - _POLE * cos**2 / mass))
     linear = push - _POLE * _HALF_LENGTH * angular * cos / mass
     moved: Array = np.stack(
-        [position + _DT * velocity, velocity + _DT * linear, angle + _DT * spin, spin + _DT * angular], axis=-1
+        [position + _DT * velocity, velocity + _DT * linear, angle + _DT * spin, spin + _DT * angular],
+        axis=-1,
     )
     return moved

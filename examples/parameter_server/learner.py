@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from examples.parameter_server.cart_pole import MAX_STEPS, STATE_SIZE, Array, returns
+from examples.parameter_server.cart_pole import MAX_STEPS, Array, returns
 
-LEARNING_RATE = 0.03
+LEARNING_RATE = 0.05
 GOOD = 0.98 * MAX_STEPS
+FIRST_WEIGHTS = (0.0, 0.0, -0.3, -0.3)
+"""A policy that pushes the wrong way: there is something to learn."""
 _TEST_SEED = 12345
 
 
@@ -18,7 +20,7 @@ class Learner:
     """
 
     def __init__(self, max_updates: int = 400) -> None:
-        self._weights = np.zeros(STATE_SIZE)
+        self._weights = np.array(FIRST_WEIGHTS)
         self._max_updates = max_updates
         self._curve: list[float] = [self._score()]
 

@@ -14,7 +14,7 @@ from examples.sweep.grid import Config
 from examples.sweep.tracker import Tracker
 from iris_actor import iris_ctx
 
-FOLDS = 3
+FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
@@ -25,13 +24,14 @@ class CallFuture(Future[Any]):
     the far side, queued or running.
     """
 
+    on_cancel: Callable[[], None] | None = None
+    """What cancels the call at the far side; None once it is over."""
+    _packed: Body | None = None
+    _opened: tuple[Any, BaseException | None] | None = None
+
     def __init__(self, target: str) -> None:
         super().__init__()
         self._target = target
-        self._packed: Body | None = None
-        self._opened: tuple[Any, BaseException | None] | None = None
-        self._opening = threading.RLock()
-        self.on_cancel: Callable[[], None] | None = None
 
     def resolve(self, body: Body) -> None:
         """The call returned `body`. Does nothing when the future is cancelled."""
@@ -85,13 +85,14 @@ class CallFuture(Future[Any]):
         return self._open(error)[1]
 
     def _open(self, error: BaseException | None) -> tuple[Any, BaseException | None]:
-        with self._opening:
-            if self._opened is None:
-                body = self._packed
-                assert body is not None  # noqa: S101 - set before the future was done
-                self._opened = self._unpack(body, raised=error is not None)
-                self._packed = None
-            return self._opened
+        opened = self._opened
+        body = self._packed
+        if opened is None and body is not None:
+            # Two threads may unpack at once; both get what the first to finish has made.
+            opened = self.__dict__.setdefault("_opened", self._unpack(body, raised=error is not None))
+            self._packed = None
+        # With the body gone and nothing read before, another thread has opened it in between.
+        return opened or self._open(error)
 
     def _unpack(self, body: Body, *, raised: bool) -> tuple[Any, BaseException | None]:
         if raised:

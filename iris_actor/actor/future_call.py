@@ -11,13 +11,13 @@ from iris_actor.actor.call_future import CallFuture
 from iris_actor.actor.pending_call import PendingCall
 from iris_actor.codec import Body, load_exception, loads
 from iris_actor.errors import SerializationError
-from iris_actor.rpc.loop_queue import queue_into
+from iris_actor.rpc.loop_queue import LoopQueue, queue_into
 
 
 class FutureCall(PendingCall):
     """A call whose outcome goes into a `CallFuture`."""
 
-    __slots__ = ("_future",)
+    _future: CallFuture
 
     def start(self, *, timed: bool) -> CallFuture:
         """Send the call; see `PendingCall.launch`."""
@@ -62,13 +62,14 @@ class FutureCall(PendingCall):
 class AsyncCall(PendingCall):
     """A call whose outcome goes to a coroutine."""
 
-    __slots__ = ("_future", "_into")
+    _future: asyncio.Future[tuple[Body, bool]]
+    _into: LoopQueue
 
     async def wait(self) -> Any:
         """Send the call and wait for its result."""
         loop = asyncio.get_running_loop()
         self._into = queue_into(loop)
-        self._future: asyncio.Future[tuple[Body, bool]] = loop.create_future()
+        self._future = loop.create_future()
         try:
             await self.launch_async()
             body, raised = await self._future

@@ -62,58 +62,38 @@ class PendingCall(OutgoingCall):
         method: method name.
         body: its arguments.
         options: the caller's.
-        pinned: the one endpoint that may take the call; None for any.
     """
 
-    __slots__ = (
-        "_attempts",
-        "_deadline_timer",
-        "_endpoint",
-        "_error",
-        "_looking_until",
-        "_options",
-        "_over",
-        "_pinned",
-        "_policy",
-        "_retry_timer",
-        "_session",
-        "_unsubscribe",
-    )
+    _attempts = 0
+    _over = False
+    _pinned: Endpoint | None = None
+    _endpoint: Endpoint | None = None
+    _session: ClientSession | None = None
+    _error: CallError | None = None
+    _looking_until: Deadline | None = None
+    _retry_timer: asyncio.TimerHandle | None = None
+    _deadline_timer: asyncio.TimerHandle | None = None
+    _unsubscribe: Callable[[], None] | None = None
 
-    def __init__(
-        self,
-        policy: CallPolicy,
-        actor: str,
-        method: str,
-        body: Body,
-        options: CallOptions,
-        *,
-        credit: int = 0,
-        copy: bool = True,
-        pinned: Endpoint | None = None,
-    ) -> None:
+    def __init__(self, policy: CallPolicy, actor: str, method: str, body: Body, options: CallOptions) -> None:
+        self.actor = actor
+        self.method = method
+        self.body = body
+        self._policy = policy
+        self._options = options
         context = current_call()
-        deadline = None
-        if context is not None or options.timeout is not None:
-            deadline = options.deadline(f"{actor}.{method}", context)
-        super().__init__(actor, method, body, deadline=deadline, credit=credit, copy=copy)
         if context is not None:
+            self.deadline = options.deadline(self.target, context)
             self.chain = context.chain
+        elif options.timeout is not None:
+            self.deadline = Deadline.after(options.timeout)
         trace = trace_context.get()
         if trace:
             self.trace = trace
-        self._policy = policy
-        self._options = options
-        self._pinned = pinned
-        self._attempts = 0
-        self._over = False
-        self._endpoint: Endpoint | None = None
-        self._session: ClientSession | None = None
-        self._error: CallError | None = None
-        self._looking_until: Deadline | None = None
-        self._retry_timer: asyncio.TimerHandle | None = None
-        self._deadline_timer: asyncio.TimerHandle | None = None
-        self._unsubscribe: Callable[[], None] | None = None
+
+    def pin(self, endpoint: Endpoint) -> None:
+        """Let only `endpoint` take the call. Before it is launched."""
+        self._pinned = endpoint
 
     # --- what the caller does, in any thread --------------------------------------------------------
 
@@ -182,8 +162,6 @@ class PendingCall(OutgoingCall):
             return
         self._endpoint, self._session = choice
         self.actor_id = choice[0].actor_id
-        self.transfer = None
-        self.arriving = ()
         try:
             choice[1].start(self)
         except BackpressureError as error:  # others took the room meanwhile
@@ -267,6 +245,8 @@ class PendingCall(OutgoingCall):
             return
         if self._try_again(error):
             self._session = None
+            self.transfer = None
+            self.arriving = ()
             self._look()
         else:
             self._settle()
@@ -318,7 +298,6 @@ class PendingCall(OutgoingCall):
     def _settle(self) -> None:
         self._over = True
         self.body = EMPTY  # the arguments are not needed any more, and may be large
-        self.transfer = None
         if self._deadline_timer or self._retry_timer or self._unsubscribe:
             io_thread().call_soon(self._clean_up)
 

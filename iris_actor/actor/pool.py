@@ -16,7 +16,6 @@ from iris_actor.actor.routes import Routes
 from iris_actor.codec import dump_arguments
 from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import ActorNotFoundError, MethodNotFoundError
-from iris_actor.rpc.limits import STREAM_CREDIT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
@@ -137,7 +136,7 @@ class ActorPool(Generic[T]):
 
         def make(method: str) -> Callable[..., ResultStream]:
             def start(*args: Any, **kwargs: Any) -> ResultStream:
-                return self._new(StreamCall, method, args, kwargs, options, credit=STREAM_CREDIT).start()
+                return self._new(StreamCall, method, args, kwargs, options).start()
 
             return start
 
@@ -148,11 +147,12 @@ class ActorPool(Generic[T]):
 
         def make(method: str) -> Callable[..., Broadcast]:
             def start(*args: Any, **kwargs: Any) -> Broadcast:
-                calls = [
-                    (endpoint, self._new(FutureCall, method, args, kwargs, DEFAULT, pinned=endpoint))
-                    for endpoint in self.endpoints()
-                ]
-                return Broadcast(f"{self.name}.{method}", [(e, call.start(timed=True)) for e, call in calls])
+                started = []
+                for endpoint in self.endpoints():
+                    pending = self._new(FutureCall, method, args, kwargs, DEFAULT)
+                    pending.pin(endpoint)
+                    started.append((endpoint, pending.start(timed=True)))
+                return Broadcast(f"{self.name}.{method}", started)
 
             return start
 
@@ -229,15 +229,16 @@ class ActorPool(Generic[T]):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: CallOptions,
-        **more: Any,
     ) -> P:
         body = dump_arguments(f"{self.name}.{method}", args, kwargs)
-        return kind(self._policy, self.name, method, body, options, **more)
+        return kind(self._policy, self.name, method, body, options)
 
     def _call_methods(self, options: CallOptions) -> Methods:
         def make(method: str) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
-                return self._new(FutureCall, method, args, kwargs, options, copy=False).wait()
+                pending = self._new(FutureCall, method, args, kwargs, options)
+                pending.copy = False
+                return pending.wait()
 
             return call
 

@@ -21,13 +21,13 @@ _END = "end"
 class StreamCall(PendingCall):
     """The call behind a ResultStream: collects items until they are taken."""
 
-    __slots__ = ("_arrived", "_begun", "_taken", "_waiters")
+    credit = STREAM_CREDIT
+    _begun = False
+    _taken = 0
 
     def start(self) -> ResultStream:
         """Send the call; see `PendingCall.launch`."""
         self._arrived: deque[Body | BaseException | str | tuple[Body]] = deque()
-        self._begun = False
-        self._taken = 0
         self._waiters = Waiters()
         self.launch(timed=True)
         return ResultStream(self)

@@ -21,6 +21,7 @@ class Routes:
 
     def __init__(self, resolver: Resolver, name: str, balancer: Balancer) -> None:
         self._resolver = resolver
+        self._credentials = resolver.credentials
         self._name = name
         self._balancer = balancer
         self._lock = threading.Lock()
@@ -32,11 +33,11 @@ class Routes:
 
     def session(self, endpoint: Endpoint) -> ClientSession:
         """The session with the server of `endpoint`."""
-        return sessions.get(endpoint.address, self._resolver.credentials)
+        return sessions.get(endpoint.address, self._credentials)
 
     def choose(self, key: str | None) -> tuple[Endpoint, ClientSession] | None:
         """An endpoint for a call with that key, and the session with it; None while there is none."""
-        everything = self.endpoints()
+        everything = self._resolver.resolve(self._name).endpoints
         if not everything:
             return None
         candidates: tuple[Endpoint, ...] = everything
@@ -46,7 +47,7 @@ class Routes:
             if not candidates:
                 return None
         endpoint = self._balancer.pick(candidates, key, self._pending)
-        session = self.session(endpoint)
+        session = sessions.get(endpoint.address, self._credentials)
         if not session.usable and len(candidates) > 1:
             usable = tuple(e for e in candidates if self.session(e).usable)
             if usable:

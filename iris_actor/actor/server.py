@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -93,6 +94,8 @@ class ActorServer:
         self._registrations: dict[str, Registration] = {}
         self._state = "new"
         self._closed = threading.Event()
+        # What serve() waits for. Unlike an Event, a SimpleQueue may be used by a signal's handler.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # --- hosting ------------------------------------------------------------------------------------
@@ -241,28 +244,27 @@ class ActorServer:
             AddressInUseError, RegistryUnavailableError, RuntimeError: as `serve_background`.
         """
         self.serve_background()
-        stopping = threading.Event()
+        signals = 0
 
         def on_signal(_number: int, _frame: FrameType | None) -> None:
-            if stopping.is_set():
-                self._drain_timeout = 0
+            nonlocal signals
+            signals += 1
+            if signals > 1:
                 threading.Thread(target=self.stop, name="iris-stop", daemon=True).start()
-            stopping.set()
+            self._wake.put(None)
 
         previous: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 previous[number] = signal.signal(number, on_signal)
         try:
-            # Short waits: a signal's handler runs between them, in this thread.
-            while not self._closed.wait(0.2) and not stopping.is_set():
-                pass
+            self._wake.get()
             if not self._closed.is_set():
                 self.drain(self._drain_timeout)
                 self.stop()
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            for handled, handler in previous.items():
+                signal.signal(handled, handler)
 
     def drain(self, timeout: float | None = None) -> bool:
         """Withdraw from the registry, refuse new calls, and wait for the accepted ones. Idempotent.
@@ -304,6 +306,7 @@ class ActorServer:
         if self._registry is not None:
             self._registry.close()
         self._closed.set()
+        self._wake.put(None)
 
     async def wait_closed(self) -> None:
         """Return when the server is stopped. SIGTERM drains and stops it meanwhile, in the main thread."""

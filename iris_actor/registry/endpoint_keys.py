@@ -13,6 +13,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from iris_actor.errors import InvalidNameError
 from iris_actor.naming import qualify
 from iris_actor.registry.endpoint import ActorId, Endpoint
 
@@ -26,6 +27,8 @@ def check_endpoint(endpoint: Endpoint) -> None:
         InvalidNameError: (a ValueError) when its name or actor id breaks the naming rule.
     """
     qualify(f"/{endpoint.name}", "", framework=True)
+    if "/" in endpoint.actor_id:
+        raise InvalidNameError(endpoint.actor_id, endpoint.actor_id, "an actor id is a single segment")
     qualify(f"/_/{endpoint.actor_id}", "", framework=True)
 
 

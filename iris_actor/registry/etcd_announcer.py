@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import socket
 import threading
 import time
@@ -60,10 +61,14 @@ class EtcdAnnouncer:
         self._connection = EtcdConnection(url, attempt_timeout=min(max(attempt, 0.5), 2.0))
         self._changed = threading.Condition()  # guards all that follows, fields of registrations included
         self._registrations: dict[bytes, EtcdRegistration] = {}
+        self._wanted: dict[bytes, EtcdRegistration] = {}  # those of them that are still to be put
         self._leaving: list[EtcdRegistration] = []
         self._closing = False
         self._error: RegistryError | None = None
         self._unresponsive = False
+        self._doubtful = False
+        self._paused_until = 0.0  # nothing is asked of etcd before
+        self._write_at = 0.0  # nothing is put or removed before; the lease is kept alive meanwhile
         self._thread: threading.Thread | None = None
         # The thread's own.
         self._lease = 0
@@ -72,7 +77,6 @@ class EtcdAnnouncer:
         self._expires = 0.0
         self._beat_at = 0.0
         self._beat = beat
-        self._retry_at = 0.0
         self._failures = 0
 
     # --- callers ------------------------------------------------------------------------------------
@@ -91,16 +95,15 @@ class EtcdAnnouncer:
                 raise RegistryError(
                     f"registry {self._url}: actor id {registration.endpoint.actor_id} is taken"
                 )
-            self._registrations[registration.key] = registration
-            self._retry_at = 0.0
+            self._registrations[registration.key] = self._wanted[registration.key] = registration
             self._start()
-            self._changed.notify_all()
+            self._hurry()
             self._changed.wait_for(
                 lambda: registration.stood or registration.error or self._closing, deadline.timeout
             )
             if registration.stood:
                 return
-            error = registration.error or self._error
+            error = registration.error or self._error or self._connection.trouble
             if self._closing:
                 raise RegistryError(f"registry {self._url} is closed")
             self._leave(registration)
@@ -125,6 +128,7 @@ class EtcdAnnouncer:
         registration.shown = RegistrationState.CLOSED
         if self._registrations.get(registration.key) is registration:
             del self._registrations[registration.key]
+            self._wanted.pop(registration.key, None)
         if registration.lease == 0:
             registration.wish = Wish.NOTHING
             return
@@ -132,7 +136,10 @@ class EtcdAnnouncer:
             registration.removals = 2
         registration.wish = Wish.REMOVE
         self._leaving.append(registration)
-        self._retry_at = 0.0
+        self._hurry()
+
+    def _hurry(self) -> None:
+        self._paused_until = self._write_at = 0.0
         self._changed.notify_all()
 
     def close(self) -> None:
@@ -143,6 +150,7 @@ class EtcdAnnouncer:
                 registration.shown = RegistrationState.CLOSED
                 registration.wish = Wish.NOTHING
             self._registrations.clear()
+            self._wanted.clear()
             self._leaving.clear()
             thread = self._thread
             patience = 0.1 if self._unresponsive else 0.6
@@ -172,11 +180,11 @@ class EtcdAnnouncer:
                 refused = not isinstance(error, RegistryUnavailableError)
                 pause = REFUSED_PAUSE if refused else backoff.delay(self._failures - 1)
                 with self._changed:
-                    self._retry_at = time.monotonic() + pause
+                    self._paused_until = time.monotonic() + pause
             except Exception:
                 _log.exception("keeping registrations in etcd failed, and goes on")
                 with self._changed:
-                    self._retry_at = time.monotonic() + REFUSED_PAUSE
+                    self._paused_until = time.monotonic() + REFUSED_PAUSE
             else:
                 self._succeeded()
         self._revoke()
@@ -189,33 +197,35 @@ class EtcdAnnouncer:
                 now = time.monotonic()
                 if due <= now:
                     return True
-                self._changed.wait(min(due - now, threading.TIMEOUT_MAX))
+                self._changed.wait(None if due == math.inf else due - now)
             return False
 
     def _due(self) -> float:
         """When there is something to do."""
-        wanted = bool(self._leaving) or any(
-            registration.wish is Wish.PUT for registration in self._registrations.values()
-        )
-        if wanted:
-            return self._retry_at
-        if self._lease:
-            return max(self._beat_at, self._retry_at)
-        return float("inf")
+        writes = self._write_at if self._leaving or self._wanted else math.inf
+        beat = self._beat_at if self._lease else math.inf
+        return max(self._paused_until, min(writes, beat))
 
     def _step(self) -> None:
-        if self._lease and time.monotonic() >= self._beat_at:
+        if self._beat_due():
             self._keep_alive()
         with self._changed:
-            wanted = [item for item in self._registrations.values() if item.wish is Wish.PUT]
+            if time.monotonic() < self._write_at:
+                return
+            wanted = list(self._wanted.values())
             leaving = list(self._leaving)
         for registration in leaving:
+            if self._beat_due():
+                return
             self._remove(registration)
         if wanted and not self._lease:
             self._grant()
         if wanted and not self._marked:
             self._mark_store()
         for registration in wanted:
+            # However long the rest takes, the lease must not end meanwhile.
+            if self._beat_due():
+                return
             with self._changed:
                 if registration.wish is not Wish.PUT or self._closing:
                     continue
@@ -226,6 +236,9 @@ class EtcdAnnouncer:
                 raise
             except RegistryError as error:
                 self._refused(registration, error)
+
+    def _beat_due(self) -> bool:
+        return bool(self._lease) and time.monotonic() >= self._beat_at
 
     def _call(self, operation: Any, doing: str) -> Any:
         return self._connection.call(operation, Deadline.after(self._call_timeout), doing)
@@ -271,6 +284,7 @@ class EtcdAnnouncer:
             )
         with self._changed:
             if registration.wish is Wish.PUT:
+                self._wanted.pop(registration.key, None)
                 registration.wish = Wish.KEEP
                 registration.shown = RegistrationState.STANDS
                 registration.stood = True
@@ -284,7 +298,7 @@ class EtcdAnnouncer:
                     _log.warning(
                         "cannot put %s back, and go on trying: %s", registration.endpoint.name, error
                     )
-                self._retry_at = time.monotonic() + REFUSED_PAUSE
+                self._write_at = time.monotonic() + REFUSED_PAUSE
             registration.error = error
             self._changed.notify_all()
 
@@ -296,7 +310,7 @@ class EtcdAnnouncer:
         with self._changed:
             registration.removals -= 1
             if registration.removals > 0:
-                self._retry_at = time.monotonic() + self._beat
+                self._write_at = time.monotonic() + self._beat
                 return
             registration.wish = Wish.NOTHING
             if registration in self._leaving:
@@ -307,22 +321,27 @@ class EtcdAnnouncer:
         _log.warning("the lease was lost; registrations are put back: %s", error)
         self._lease = 0
         with self._changed:
-            self._retry_at = 0.0
+            self._paused_until = self._write_at = 0.0
             for registration in self._registrations.values():
                 if registration.stood:
                     registration.shown = RegistrationState.LOST
                     registration.wish = Wish.PUT
+                    self._wanted[registration.key] = registration
 
     def _failed(self, error: RegistryError) -> None:
         self._failures += 1
         with self._changed:
             self._error = error
-            expired = self._lease and time.monotonic() >= self._expires
-            for registration in self._registrations.values():
-                if expired and registration.shown is RegistrationState.STANDS:
-                    registration.shown = RegistrationState.LOST
-                elif not registration.stood and not isinstance(error, RegistryUnavailableError):
-                    registration.error = error
+            if self._lease and time.monotonic() >= self._expires:
+                # The lease may still be there, so nothing is to be put; but nobody can tell.
+                self._doubtful = True
+                for registration in self._registrations.values():
+                    if registration.wish is Wish.KEEP:
+                        registration.shown = RegistrationState.LOST
+            if not isinstance(error, RegistryUnavailableError):
+                for registration in self._wanted.values():
+                    if not registration.stood:
+                        registration.error = error
             self._changed.notify_all()
         if self._failures == 1:
             _log.info("etcd does not take what is announced, and is tried again: %s", error)
@@ -332,9 +351,11 @@ class EtcdAnnouncer:
         with self._changed:
             self._error = None
             self._unresponsive = False
-            for registration in self._registrations.values():
-                if registration.wish is Wish.KEEP:
-                    registration.shown = RegistrationState.STANDS
+            if self._doubtful:
+                self._doubtful = False
+                for registration in self._registrations.values():
+                    if registration.wish is Wish.KEEP:
+                        registration.shown = RegistrationState.STANDS
 
     def _revoke(self) -> None:
         if not self._lease:

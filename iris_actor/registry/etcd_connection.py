@@ -83,6 +83,12 @@ class EtcdConnection:
         self._members = [_Member(address) for address in url.hosts]
         self._current = 0
         self._closed = threading.Event()
+        self._trouble: RegistryError | None = None
+
+    @property
+    def trouble(self) -> RegistryError | None:
+        """Why the last attempt to reach an endpoint failed; None when it did not."""
+        return self._trouble
 
     def call(self, operation: Callable[[Client], T], deadline: Deadline, doing: str) -> T:
         """``operation(client)`` on an endpoint that answers; it is repeated until `deadline`.
@@ -104,7 +110,7 @@ class EtcdConnection:
                 member = self._members[self._current]
             timeout = min(max(deadline.remaining, 0.001), self._attempt_timeout)
             try:
-                return operation(self._view(member, timeout))
+                answer = operation(self._view(member, timeout))
             except Exception as error:
                 failure = EtcdFailure.of(error)
                 if failure.kind is Kind.UNAUTHENTICATED and self.url.user and not reauthenticated:
@@ -113,12 +119,17 @@ class EtcdConnection:
                     continue
                 if failure.kind is not Kind.ABSENT:
                     raise failure.error(str(self.url), doing) from error
+                self._trouble = failure.error(str(self.url), doing)
+                self._trouble.__cause__ = error
                 self._move_on(member)
                 attempt += 1
                 round_, position = divmod(attempt, len(self._members))
                 pause = self._backoff.delay(round_ - 1) if position == 0 else 0.0
                 if deadline.remaining <= pause:
                     raise failure.error(str(self.url), doing) from error
+            else:
+                self._trouble = None
+                return answer
             self._closed.wait(pause)
 
     @contextmanager

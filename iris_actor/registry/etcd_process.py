@@ -245,7 +245,7 @@ class EtcdProcess:
 
 
 def _environment() -> dict[str, str]:
-    # etcd reads its options from there too. Only the leave to run on an unusual machine is the user's to give.
+    # etcd reads its options from there too; only the leave to run on an unusual machine stays the user's.
     return {
         name: value
         for name, value in os.environ.items()

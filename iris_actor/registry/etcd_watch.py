@@ -35,7 +35,7 @@ from iris_actor.retry import Backoff
 
 _log = logging.getLogger(__name__)
 
-PAGE = 5_000
+PAGE = 2_000
 """Keys asked for at a time in a listing."""
 LIST_TIMEOUT = 10.0
 """Seconds that a listing may take before the watch counts as broken."""
@@ -115,6 +115,7 @@ class EtcdWatch:
         fresh = self._position is None
         if self._position is None:
             self._position = self._list()
+            self.cache.stale = False
         create = etcdrpc.WatchCreateRequest(
             key=self._prefix, range_end=range_end(self._prefix), start_revision=self._position.revision + 1
         )

@@ -22,7 +22,7 @@ from iris_actor.registry.etcd_stubs import etcdrpc
 
 INTERVAL = 2.0
 """Seconds between requests for a sign of life."""
-SILENCE = 5.0
+SILENCE = 3.5
 """Seconds without any response after which a stream is taken for dead."""
 
 

@@ -46,7 +46,8 @@ _CONNECT_TIMEOUT = 10.0
 _KNOCK_TIMEOUT = 2.0
 _RECONNECT = Backoff(first=0.02, most=1.0)
 _GOODBYE_TIMEOUT = 0.5
-_TLS_WORDS = ("handshake", "certificate", "SSL", "TLS")
+_TLS_WORDS = ("handshake", "certificate", "erification", "SSL", "TLS")
+_SILENCE = "no answer"
 _WITH_BODY = frozenset({pb.OK, pb.EXCEPTION})
 
 
@@ -121,7 +122,8 @@ class ClientSession:
         if self.full:
             message = f"{len(self._calls)} calls are in flight to {self.address}"
             raise BackpressureError.of(call.target, message)
-        size = call.body.nbytes
+        body = call.body
+        size = body.nbytes if body.buffers else len(body.data)
         if size > self._max_payload:
             call.failed(
                 PayloadTooLargeError.of(
@@ -147,7 +149,9 @@ class ClientSession:
             fields["credit"] = call.credit
             self._orders[number] = StreamOrder()
         self._calls[number] = call
-        call.transfer = self._link.send_body("calls", fields, call.body, copy=call.copy)
+        transfer = self._link.send_body("calls", fields, body, copy=call.copy)
+        if transfer is not None:
+            call.transfer = transfer
         if self.error is not None and self._calls.pop(number, None) is not None:
             # The session closed between our look and the insertion, and never saw this call.
             self._orders.pop(number, None)
@@ -221,6 +225,7 @@ class ClientSession:
                 give_up = Deadline.after(self._resume_window)
                 attempt = 0
             elif not self._incarnation:
+                await self._suspect_tls()
                 raise ServerUnavailableError(f"cannot connect to {self.address}: {self._broken}")
             if give_up.passed:
                 raise ServerUnavailableError(f"lost the connection to {self.address}: {self._broken}")
@@ -243,6 +248,18 @@ class ClientSession:
         except (OSError, TimeoutError):
             return  # says nothing: the next attempt tells
         writer.close()
+
+    async def _suspect_tls(self) -> None:
+        """Raise if it must have been the handshake that failed.
+
+        A server that does not accept a certificate closes the connection without a word (TLS 1.3).
+        """
+        credentials = self._credentials
+        if credentials is not None and credentials.uses_tls and not self._broken.startswith(_SILENCE):
+            await self._knock()
+            raise AuthenticationError(
+                f"no secure connection to {self.address}, which may not accept this certificate: {self._broken}"
+            )
 
     async def _one_stream(self) -> bool:
         """Connect and carry packets until the stream breaks; whether it ever carried any."""
@@ -269,7 +286,7 @@ class ClientSession:
                     await asyncio.gather(writer, return_exceptions=True)
                 self._broken = "the server ended the stream"
             except TimeoutError:
-                self._broken = f"no answer within {_CONNECT_TIMEOUT:g} s"
+                self._broken = f"{_SILENCE} within {_CONNECT_TIMEOUT:g} s"
             except grpc.aio.AioRpcError as error:
                 self._broken = self._examine(error)
             finally:

@@ -66,48 +66,37 @@ class OutgoingCall:
 
     Exactly one of `returned`, `raised` and `failed` is called, once, in the I/O thread or in the thread
     that starts the call; `item` before it, for each item of a stream. None of them may block.
+
+    Attributes:
+        id: what the session calls it.
+        actor: full name of the actor.
+        actor_id: instance that is to take it; empty for any.
+        method: name of the method.
+        body: its arguments.
+        deadline: until when the caller waits; None for ever.
+        chain: uids of the calls that wait for this one.
+        trace: the trace context.
+        credit: items that may be sent ahead; 0 for a call that is no stream.
+        copy: whether large buffers of the arguments are copied before they are sent.
+        transfer: the arguments on their way, when they are large.
+        arriving: transfers of the result that are on their way.
     """
 
-    __slots__ = (
-        "actor",
-        "actor_id",
-        "arriving",
-        "body",
-        "chain",
-        "copy",
-        "credit",
-        "deadline",
-        "id",
-        "method",
-        "trace",
-        "transfer",
-    )
+    # What most calls leave alone stands in the class: setting it for each call would cost a microsecond.
+    id = 0
+    actor_id = ""
+    deadline: Deadline | None = None
+    chain: tuple[str, ...] = ()
+    trace: Mapping[str, str] | None = None
+    credit = 0
+    copy = True
+    transfer: OutgoingTransfer | None = None
+    arriving: tuple[int, ...] = ()
 
-    def __init__(
-        self,
-        actor: str,
-        method: str,
-        body: Body,
-        *,
-        actor_id: str = "",
-        deadline: Deadline | None = None,
-        chain: tuple[str, ...] = (),
-        trace: Mapping[str, str] | None = None,
-        credit: int = 0,
-        copy: bool = True,
-    ) -> None:
-        self.id = 0
+    def __init__(self, actor: str, method: str, body: Body) -> None:
         self.actor = actor
-        self.actor_id = actor_id
         self.method = method
         self.body = body
-        self.deadline = deadline
-        self.chain = chain
-        self.trace = trace
-        self.credit = credit
-        self.copy = copy
-        self.transfer: OutgoingTransfer | None = None
-        self.arriving: tuple[int, ...] = ()
 
     @property
     def target(self) -> str:

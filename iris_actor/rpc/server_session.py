@@ -43,8 +43,17 @@ class ServerLoad:
         self.draining = False
         self.on_idle: list[Callable[[], None]] = []
 
+    def too_large(self, size: int) -> str | None:
+        """Why a body of `size` bytes can never be taken on; None if it can."""
+        limits = self.limits
+        if size > limits.max_payload:
+            return f"{size} bytes are over the limit of {limits.max_payload} (Limits.max_payload)"
+        if size > limits.max_pending_bytes:
+            return f"{size} bytes are over the limit of {limits.max_pending_bytes} (Limits.max_pending_bytes)"
+        return None
+
     def refusal(self, in_flight: int, size: int) -> str | None:
-        """Why one more call with a large body of `size` bytes cannot be taken on; None if it can."""
+        """Why one more call with a large body of `size` bytes cannot be taken on now; None if it can."""
         limits = self.limits
         if in_flight >= limits.max_in_flight_per_caller:
             return f"{in_flight} calls of this caller are in flight (Limits.max_in_flight_per_caller)"
@@ -143,11 +152,14 @@ class ServerSession:
         call = SessionCall(self, frame, load.limits.max_payload)
         data = frame.data
         size = 0 if data else sum(frame.parts.sizes)
+        too_large = load.too_large(size)
         refusal = load.refusal(len(self.calls), size)
         self.calls[call.id] = call
         load.calls.add(call)
         if load.draining:
             call.send_failure(Status.DRAINING, "the server is draining", may_have_run=False)
+        elif too_large is not None:
+            call.send_failure(Status.TOO_LARGE, too_large, may_have_run=False)
         elif refusal is not None:
             call.send_failure(Status.BACKPRESSURE, refusal, may_have_run=False)
         elif data:

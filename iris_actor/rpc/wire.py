@@ -16,8 +16,7 @@ VERSION = 1
 """Of the session protocol; peers of different versions refuse each other."""
 
 _CHUNK_TAG = 14 << 3 | 2
-_BULK_TAG = 15 << 3 | 2
-_BULK_TAG_BYTE = bytes((_BULK_TAG,))
+_BULK_TAG_BYTE = bytes((15 << 3 | 2,))
 
 
 def _varint(value: int) -> bytes:
@@ -47,9 +46,10 @@ def decode(data: bytes) -> tuple[Packet, memoryview | None]:
     try:
         if data[:1] == b"\x72":
             chunk = Chunk.FromString(data[2 : 2 + data[1]])
-            tail = len(_varint(chunk.size)) + chunk.size
-            if len(data) > tail and data[-tail - 1] == _BULK_TAG:
-                return Packet.FromString(data[: -tail - 1]), memoryview(data)[len(data) - chunk.size :]
+            bulk_head = _BULK_TAG_BYTE + _varint(chunk.size)
+            start = len(data) - chunk.size - len(bulk_head)
+            if start > 0 and data.startswith(bulk_head, start):
+                return Packet.FromString(data[:start]), memoryview(data)[start + len(bulk_head) :]
         packet = Packet.FromString(data)
     except (DecodeError, IndexError) as error:
         raise ProtocolError(f"a message of {len(data)} bytes is no packet: {error}") from None

@@ -339,9 +339,10 @@ class LocalLauncher:
             del self._live[replica.process.pid]
             self._tell_guardian(f"-{replica.process.pid}\n")
         if replica.pidfd is not None:
-            with suppress(KeyError):  # it ended before it was registered
+            with suppress(KeyError):  # it ended before it was registered, and will not be
                 selector.unregister(replica.pidfd)
             os.close(replica.pidfd)
+            replica.pidfd = None
         if launch._notify is not None:
             launch._notify()
 

@@ -25,10 +25,14 @@ class Lab:
         self._counts: Counter[str] = Counter()
         self._gates: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
+        self._open = False
 
     def _gate(self, name: str) -> threading.Event:
         with self._lock:
-            return self._gates.setdefault(name, threading.Event())
+            gate = self._gates.setdefault(name, threading.Event())
+            if self._open:
+                gate.set()
+            return gate
 
     def echo(self, value: Any) -> Any:
         """What it is given."""
@@ -48,6 +52,15 @@ class Lab:
         self._counts[name] += 1
         assert self._gate(name).wait(PATIENCE), f"nobody released {name}"
         return f"{name} in {os.getpid()}"
+
+    def hold_for(self, path: str) -> int:
+        """Count, then block until the file `path` is there: for servers that take no call any more."""
+        self._counts[path] += 1
+        end = time.monotonic() + PATIENCE
+        while not os.path.exists(path):
+            assert time.monotonic() < end, f"nobody made {path}"
+            time.sleep(0.005)
+        return os.getpid()
 
     def wait_cancelled(self, name: str) -> None:
         """Block until nobody waits for this call any more, and count that."""
@@ -82,6 +95,14 @@ class Lab:
     def release(self, name: str) -> None:
         """Let `hold(name)` go on, for ever."""
         self._gate(name).set()
+
+    @method(group="control")
+    def release_all(self) -> None:
+        """Hold nothing any more."""
+        with self._lock:
+            self._open = True
+            for gate in self._gates.values():
+                gate.set()
 
     @method(group="control")
     def counted(self, name: str = "") -> int:

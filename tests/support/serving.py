@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iris_actor import ActorPool, ActorServer, Credentials, FixedResolver, Limits
+from tests.support.lab import Lab
 
 NAME = "actor"
 
@@ -34,6 +35,11 @@ def lookup_at(
     return resolver.lookup(name, **lookup)
 
 
+def call_echo(address: str, value: Any) -> Any:
+    """What the actor at `address` echoes; for processes that are given a function."""
+    return lookup_at(address).call(timeout=20).echo(value)
+
+
 @contextmanager
 def hosting(
     actor: Any,
@@ -54,4 +60,6 @@ def hosting(
         if drain:
             server.drain(10)
     finally:
+        if isinstance(actor, Lab):
+            actor.release_all()
         server.stop()

@@ -22,6 +22,10 @@ Script = Callable[..., "subprocess.Popen[str]"]
 def client() -> Iterator[IrisClient]:
     """A local client for all tests of a module; each pool has a name of its own in it."""
     with IrisClient.local() as client:
+        # Starts what the client keeps for its pools (launcher, registry), so that it is not the first
+        # test that seems to leave it behind.
+        with WorkerPool(client, num_workers=1) as pool:
+            pool.wait_for_workers(timeout=30)
         yield client
 
 

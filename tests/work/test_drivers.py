@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from .conftest import Script
 
 Finish = Callable[..., tuple[int, str, str]]
@@ -63,6 +65,32 @@ def test_functions_classes_lambdas_and_closures_of_main_travel_by_value(finish: 
             print("done")
     """)
     assert (code, out, err) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from concurrent.futures import ProcessPoolExecutor as Pool",
+        "from iris_actor.work.pool import WorkerPool as Pool",
+    ],
+)
+def test_switching_from_process_pool_executor_is_one_line(finish: Finish, line: str) -> None:
+    code, out, err = finish(f"""
+        {line}
+        from concurrent.futures import as_completed
+
+        def square(n):
+            return n * n
+
+        if __name__ == "__main__":
+            with Pool(max_workers=2) as pool:
+                futures = {{pool.submit(square, n): n for n in range(20)}}
+                squares = {{futures[future]: future.result() for future in as_completed(futures, timeout=30)}}
+                assert squares == {{n: n * n for n in range(20)}}
+                assert list(pool.map(pow, range(5), [2] * 5, chunksize=2)) == [0, 1, 4, 9, 16]
+            print("same")
+    """)
+    assert (code, out, err) == (0, "same\n", "")
 
 
 def test_modules_beside_the_driver_are_importable_in_workers(finish: Finish, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -162,7 +161,7 @@ DRIVER = """
 """
 
 
-@pytest.mark.parametrize("fork", ["pass", "os.fork() or signal.pause()"], ids=["alone", "with a forked child"])
+@pytest.mark.parametrize("fork", ["pass", "os.fork() or signal.pause()"], ids=["alone", "with a fork"])
 def test_nothing_outlives_a_driver_that_is_killed(
     script: Script, fork: str, all_gone: Callable[[list[int], float], list[int]]
 ) -> None:
@@ -215,3 +214,13 @@ def test_the_flight_recorder_survives_its_writer(tmp_path: Path) -> None:
         launch = launcher.launch(python(source), notify=ended.notify)
         assert ended.wait(launch)[0].signal == "SIGKILL"
         assert launch.recorded(0) == 42
+
+
+def test_replicas_that_end_at_once_are_all_reported() -> None:
+    ended = Ended()
+    with LocalLauncher(sink=Lines()) as launcher:
+        launches = []
+        for code in range(40):
+            spec = LaunchSpec("job", ("/bin/sh", "-c", f"exit {code}"))
+            launches.append(launcher.launch(spec, notify=ended.notify))
+        assert [ended.wait(launch)[0].exit_code for launch in launches] == list(range(40))

@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 
 import pytest
+from tqdm import tqdm
 
 from iris_actor.work.output_pump import MAX_LINE, TAIL_LINES, Output, OutputPump
 
@@ -131,7 +132,7 @@ def test_a_line_without_end_is_passed_on_in_pieces(pump: OutputPump, sunk: dict[
 
 
 def test_a_bar_of_the_drivers_is_not_torn(monkeypatch: pytest.MonkeyPatch) -> None:
-    tqdm = pytest.importorskip("tqdm").tqdm
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
     screen = io.StringIO()
     monkeypatch.setattr(sys, "stderr", screen)
     pump = OutputPump()

@@ -18,8 +18,6 @@ from concurrent.futures import (
     CancelledError,
     Executor,
     Future,
-    ProcessPoolExecutor,
-    as_completed,
     wait,
 )
 from pathlib import Path
@@ -81,19 +79,6 @@ def test_a_pool_is_an_executor_and_gives_real_futures(shared_pool: WorkerPool) -
     assert future.result(timeout=20) == 5
     assert future.done()
     assert future.exception() is None
-
-
-@pytest.mark.parametrize(
-    "executor",
-    [functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn")), WorkerPool],
-    ids=["ProcessPoolExecutor", "WorkerPool"],
-)
-def test_switching_from_process_pool_executor_is_one_line(executor: Callable[..., Executor]) -> None:
-    with executor(max_workers=2) as pool:
-        futures = {pool.submit(pow, n, 2): n for n in range(20)}
-        squares = {futures[future]: future.result() for future in as_completed(futures, timeout=30)}
-        assert squares == {n: n * n for n in range(20)}
-        assert list(pool.map(pow, range(5), [2] * 5)) == [0, 1, 4, 9, 16]
 
 
 def test_arguments_by_position_and_keyword_arrive(shared_pool: WorkerPool) -> None:

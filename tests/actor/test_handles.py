@@ -1,0 +1,79 @@
+"""Handles travel: an actor can be given another."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from iris_actor import ActorClient, Credentials, EtcdResolver, FixedResolver
+from tests.support.processes import ServerProcess
+
+
+@pytest.fixture
+def pair(etcd, namespace):
+    """Two actors in processes of their own, one called "caller" and one "callee"."""
+    with (
+        ServerProcess(etcd.url, namespace=namespace, name="caller") as caller,
+        ServerProcess(etcd.url, namespace=namespace, name="callee") as callee,
+        EtcdResolver(etcd.url, namespace=namespace) as resolver,
+    ):
+        yield resolver, caller, callee
+
+
+def through_pool(pool):
+    return pool.call(timeout=10).pid()
+
+
+def through_client(client):
+    return client.pid()
+
+
+def through_resolver(resolver):
+    return resolver.lookup("callee").call(timeout=10).pid()
+
+
+def test_an_actor_calls_through_a_pool_that_it_was_given(pair):
+    resolver, caller, callee = pair
+    run = resolver.lookup("caller").call(timeout=20).run
+    assert run(through_pool, resolver.lookup("callee")) == callee.pid != caller.pid
+
+
+def test_an_actor_calls_through_a_client_that_it_was_given(pair):
+    resolver, _, callee = pair
+    run = resolver.lookup("caller").call(timeout=20).run
+    assert run(through_client, ActorClient(resolver, "callee", timeout=10)) == callee.pid
+
+
+def test_an_actor_looks_up_in_a_resolver_that_it_was_given(pair):
+    resolver, _, callee = pair
+    run = resolver.lookup("caller").call(timeout=20).run
+    assert run(through_resolver, resolver) == callee.pid
+
+
+def test_a_handle_inside_a_structure_travels_too_and_again(pair):
+    resolver, _, callee = pair
+
+    def use(handles):
+        return [handle.call(timeout=10).pid() for handle in handles["pools"]], handles
+
+    pool = resolver.lookup("callee", balancer="least_pending", resolve_timeout=7)
+    pids, back = resolver.lookup("caller").call(timeout=20).run(use, {"pools": [pool, pool]})
+    assert pids == [callee.pid] * 2
+    assert back["pools"][0].name == pool.name
+
+
+def test_a_fixed_resolver_and_its_handles_pickle():
+    with ServerProcess() as server:
+        resolver = FixedResolver({"actor": server.address}, namespace="test")
+        pool = pickle.loads(pickle.dumps(resolver.lookup("actor", max_retries=1)))
+        assert pool.call(timeout=10).pid() == server.pid
+        client = pickle.loads(pickle.dumps(ActorClient(resolver, "actor", timeout=10)))
+        assert client.pid() == server.pid
+        again = pickle.loads(pickle.dumps(resolver))
+        assert again.resolve("actor").first().address == server.address
+
+
+def test_a_pickled_resolver_keeps_its_credentials():
+    resolver = FixedResolver({"a": "127.0.0.1:1"}, credentials=Credentials(token="t"))
+    assert pickle.loads(pickle.dumps(resolver)).credentials == Credentials(token="t")

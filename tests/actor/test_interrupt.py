@@ -1,0 +1,92 @@
+"""Ctrl-C in a driver: KeyboardInterrupt at once, and nothing is left behind."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.support.processes import ServerProcess, python
+from tests.support.serving import lookup_at
+from tests.support.waiting import until
+
+_DRIVER = """
+import sys, time
+from tests.support.serving import lookup_at
+
+pool = lookup_at(sys.argv[1])
+blocking = {
+    "call": lambda: pool.call().hold("gate"),
+    "call with timeout": lambda: pool.call(timeout=60).hold("gate"),
+    "result": lambda: pool.submit().hold("gate").result(),
+    "stream": lambda: list(pool.stream().items_held(5, "gate", 2)),
+    "wait_cancelled": lambda: pool.call().wait_cancelled("it"),
+}[sys.argv[2]]
+try:
+    pool.call(timeout=20).count("ready")
+    blocking()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ServerProcess() as server:
+        yield server
+
+
+@pytest.mark.parametrize("way", ["call", "call with timeout", "result", "stream"])
+def test_an_interrupt_ends_a_blocked_driver_promptly(server, way):
+    pool = lookup_at(server.address)
+    before = pool.call(timeout=10).counted("ready")
+    driver = python("-c", _DRIVER, server.address, way)
+    try:
+        until(lambda: pool.call(timeout=10).counted("ready") > before)
+        family = psutil.Process(driver.pid).children(recursive=True)
+        start = time.monotonic()
+        driver.send_signal(signal.SIGINT)
+        out, _ = driver.communicate(timeout=20)
+        assert time.monotonic() - start < 5
+    finally:
+        if driver.poll() is None:
+            driver.kill()
+            driver.wait(10)
+    assert out.strip() == "interrupted"
+    assert driver.returncode == 0
+    assert not any(child.is_running() for child in family)
+
+
+def test_an_interrupt_cancels_the_call_at_the_server(server):
+    pool = lookup_at(server.address)
+    driver = python("-c", _DRIVER, server.address, "wait_cancelled")
+    try:
+        until(lambda: pool.call(timeout=10).counted("it began"))
+        driver.send_signal(signal.SIGINT)
+        out, _ = driver.communicate(timeout=20)
+    finally:
+        if driver.poll() is None:
+            driver.kill()
+            driver.wait(10)
+    assert out.strip() == "interrupted"
+    until(lambda: pool.call(timeout=10).counted("it cancelled") == 1)
+
+
+def test_a_driver_that_exits_with_calls_in_flight_does_not_linger(server):
+    pool = lookup_at(server.address)
+    source = (
+        "import sys\n"
+        "from tests.support.serving import lookup_at\n"
+        "pool = lookup_at(sys.argv[1])\n"
+        "pool.call(timeout=20).echo(1)\n"
+        "futures = [pool.submit().wait_cancelled('exit') for _ in range(2)]\n"
+        "pool.call(timeout=20).identify()\n"
+    )
+    driver = python("-c", source, server.address)
+    start = time.monotonic()
+    driver.communicate(timeout=20)
+    assert driver.returncode == 0
+    assert time.monotonic() - start < 10
+    until(lambda: pool.call(timeout=10).counted("exit cancelled") == 2)
