@@ -75,6 +75,9 @@ class AsyncCall(PendingCall):
             body, raised = await self._future
         except BaseException:  # no outcome: cancelled, or never sent
             self.abandon()
+            self._future.cancel()
+            if self._future.done() and not self._future.cancelled():
+                self._future.exception()  # the deadline came as well: one of the two is enough
             raise
         if raised:
             raise load_exception(body)

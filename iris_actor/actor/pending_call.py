@@ -175,7 +175,7 @@ class PendingCall(OutgoingCall):
         io_thread().call_soon(self._look_on)
 
     def _look_on(self) -> None:
-        if self._over:
+        if self._over or self._session is not None:  # a change of the registry came first
             return
         if isinstance(self._error, BackpressureError):
             self._looking_until = Deadline.of(None)  # somebody is there, and has no room yet

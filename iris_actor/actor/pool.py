@@ -16,6 +16,7 @@ from iris_actor.actor.routes import Routes
 from iris_actor.codec import dump_arguments
 from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import ActorNotFoundError, MethodNotFoundError
+from iris_actor.rpc.buffers import own
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
@@ -230,15 +231,14 @@ class ActorPool(Generic[T]):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> P:
-        body = dump_arguments(f"{self.name}.{method}", args, kwargs)
+        body = own(dump_arguments(f"{self.name}.{method}", args, kwargs))
         return kind(self._policy, self.name, method, body, options)
 
     def _call_methods(self, options: CallOptions) -> Methods:
         def make(method: str) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
-                pending = self._new(FutureCall, method, args, kwargs, options)
-                pending.copy = False
-                return pending.wait()
+                body = dump_arguments(f"{self.name}.{method}", args, kwargs)
+                return FutureCall(self._policy, self.name, method, body, options).wait()
 
             return call
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-_NEGATIVE = re.compile(r"-(\d|\.\d|Infinity\b)")
+_NEGATIVE = re.compile(r"-(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?\Z")
 
 
 class Command(TyperCommand):
     """A command whose arguments may be negative numbers: ``iris-actor call calculator.add 1 -2``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse `args`; none of our options begins with a digit, so what does is an argument."""
+        """Parse `args`; no option of ours is a number, so what is one is an argument or a value."""
         end = args.index("--") if "--" in args else len(args)
         # A blank in front keeps the parser from looking for an option, and is nothing to JSON.
         shielded = [f" {arg}" if _NEGATIVE.match(arg) else arg for arg in args[:end]]

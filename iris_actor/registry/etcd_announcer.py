@@ -153,7 +153,7 @@ class EtcdAnnouncer:
             self._wanted.clear()
             self._leaving.clear()
             thread = self._thread
-            patience = 0.1 if self._unresponsive else 0.6
+            patience = 0.6 if self._lease and not self._unresponsive else 0.1
             self._changed.notify_all()
         if thread is not None:
             thread.join(patience)

@@ -179,7 +179,9 @@ class EtcdProcess:
         path = self.log_path
         if path is None or not path.exists():
             return []
-        return path.read_text(errors="replace").splitlines()[-most:]
+        # To an option that it does not understand etcd adds pages of help.
+        said, _, _ = path.read_text(errors="replace").partition("\nUsage:")
+        return said.strip().splitlines()[-most:]
 
     def stop(self) -> None:
         """Stop etcd, let its ports go, and remove its temporary folder. Idempotent."""
@@ -233,7 +235,11 @@ class EtcdProcess:
             process.end(number, STOP_GRACE)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None

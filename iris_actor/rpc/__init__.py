@@ -16,3 +16,6 @@ import os
 # gRPC writes a line to stderr whenever a connection ends, also an ordinary one. It reads this when the
 # first channel or server is made, and what the user has set stands.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+# gRPC would restart its threads in a forked child, and crashes some of them. A child must not use the
+# connections anyway: it gets a ForkedProcessError.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

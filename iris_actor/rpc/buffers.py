@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 
+from iris_actor.codec import Body
 from iris_actor.rpc.limits import KIB, MIB
 
 _MIN_BLOCK = MIB
@@ -55,6 +56,22 @@ class BufferPool:
             self._kept -= len(self._blocks.pop(0))
 
 
+buffers = BufferPool()
+"""The pool of this process."""
+
+
+def own(body: Body) -> Body:
+    """`body` with its large buffers copied, so that their owner may change them at once."""
+    if not body.buffers:
+        return body
+    copies = []
+    for buffer in body.buffers:
+        copy = buffers.take(buffer.nbytes)
+        copy[:] = buffer
+        copies.append(copy)
+    return Body(body.data, tuple(copies))
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep what is freed of a megabyte or so, instead of giving it back page by page.
 
@@ -67,6 +84,3 @@ def keep_freed_memory() -> None:
 
 
 _ADAPT_TO = 32 * MIB - 64 * KIB
-
-buffers = BufferPool()
-"""The pool of this process."""

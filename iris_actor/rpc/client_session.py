@@ -149,7 +149,7 @@ class ClientSession:
             fields["credit"] = call.credit
             self._orders[number] = StreamOrder()
         self._calls[number] = call
-        transfer = self._link.send_body("calls", fields, body, copy=call.copy)
+        transfer = self._link.send_body("calls", fields, body)
         if transfer is not None:
             call.transfer = transfer
         if self.error is not None and self._calls.pop(number, None) is not None:
@@ -258,7 +258,7 @@ class ClientSession:
         if credentials is not None and credentials.uses_tls and not self._broken.startswith(_SILENCE):
             await self._knock()
             raise AuthenticationError(
-                f"no secure connection to {self.address}, which may not accept this certificate: {self._broken}"
+                f"no secure connection to {self.address} (it may not accept this certificate): {self._broken}"
             )
 
     async def _one_stream(self) -> bool:

@@ -76,17 +76,16 @@ class Link:
             self._poked = True
             self._io.call_soon(self._wake)
 
-    def send_body(self, kind: str, fields: Fields, body: Body, *, copy: bool) -> OutgoingTransfer | None:
+    def send_body(self, kind: str, fields: Fields, body: Body) -> OutgoingTransfer | None:
         """Queue a frame with a body: in the frame when it is small, else as a transfer, which is returned.
 
-        With `copy`, the owner of the body's buffers may change them as soon as this returns; without,
-        only when the transfer is through.
+        The body's buffers must not change until the transfer is through.
         """
         if not body.buffers and len(body.data) <= INLINE:
             fields["data"] = body.data
             self.send(kind, fields)
             return None
-        transfer = OutgoingTransfer(body, copy=copy)
+        transfer = OutgoingTransfer(body)
         fields["parts"] = {"transfer": transfer.id, "sizes": transfer.sizes}
         self.send(kind, fields, transfer)
         return transfer

@@ -77,7 +77,6 @@ class OutgoingCall:
         chain: uids of the calls that wait for this one.
         trace: the trace context.
         credit: items that may be sent ahead; 0 for a call that is no stream.
-        copy: whether large buffers of the arguments are copied before they are sent.
         transfer: the arguments on their way, when they are large.
         arriving: transfers of the result that are on their way.
     """
@@ -89,7 +88,6 @@ class OutgoingCall:
     chain: tuple[str, ...] = ()
     trace: Mapping[str, str] | None = None
     credit = 0
-    copy = True
     transfer: OutgoingTransfer | None = None
     arriving: tuple[int, ...] = ()
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.codec import Body
 from iris_actor.errors import PayloadTooLargeError
+from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller, IncomingCall, SessionCall
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.limits import Limits
@@ -119,7 +120,8 @@ class ServerSession:
         self._send_body("items", {"id": call.id}, call, body)
 
     def _send_body(self, kind: str, fields: Fields, call: SessionCall, body: Body) -> None:
-        transfer = self.link.send_body(kind, fields, body, copy=True)
+        # The method may go on changing what it returned.
+        transfer = self.link.send_body(kind, fields, own(body))
         if transfer is not None:
             self._io.call_soon(partial(self._sending, call.id, transfer))
 

@@ -16,16 +16,14 @@ _ids = itertools.count(1)
 class OutgoingTransfer:
     """A body being sent: yields its pieces in order.
 
-    Args:
-        body: what to send.
-        copy: send a copy of the out-of-band buffers, so that their owner may change them at once.
+    The body's buffers must not change until it is through (`buffers.own`).
     """
 
     __slots__ = ("_pieces", "cancelled", "done", "id", "sizes")
 
-    def __init__(self, body: Body, *, copy: bool) -> None:
+    def __init__(self, body: Body) -> None:
         self.id = next(_ids)
-        parts = [memoryview(body.data), *(_copied(b) if copy else b for b in body.buffers)]
+        parts = [memoryview(body.data), *body.buffers]
         self.sizes = [part.nbytes for part in parts]
         self.cancelled = False
         self.done = False
@@ -42,12 +40,6 @@ class OutgoingTransfer:
         piece = None if self.cancelled else next(self._pieces, None)
         self.done = piece is None
         return piece
-
-
-def _copied(buffer: memoryview) -> memoryview:
-    copy = buffers.take(buffer.nbytes)
-    copy[:] = buffer
-    return copy
 
 
 class IncomingTransfer:

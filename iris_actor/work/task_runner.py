@@ -24,7 +24,7 @@ from typing import Any
 from iris_actor import codec
 from iris_actor.codec import Body
 from iris_actor.errors import SerializationError
-from iris_actor.rpc.buffers import buffers
+from iris_actor.rpc.buffers import own
 from iris_actor.work.flight_recorder import RecorderPen
 from iris_actor.work.task_wire import Definition, Kind, TaskMessage, does_not_pickle, pack, unpack
 
@@ -193,7 +193,7 @@ class TaskRunner:
             else:
                 value = function(*arguments, **kwargs)
             del function, arguments, kwargs
-            packed = _NONE if value is None else pack(_own(_dump_result(value)))
+            packed = _NONE if value is None else pack(own(_dump_result(value)))
         except BaseException as error:
             if self._stopping:
                 raise
@@ -216,18 +216,6 @@ def _dump_result(value: Any) -> Body:
         return codec.dumps(value)
     except Exception as error:
         raise does_not_pickle(error, "the task's result") from error
-
-
-def _own(body: Body) -> Body:
-    """`body` with large buffers copied: the next task may change them before they are on their way."""
-    if not body.buffers:
-        return body
-    copies = []
-    for buffer in body.buffers:
-        copy = buffers.take(buffer.nbytes)
-        copy[:] = buffer
-        copies.append(copy)
-    return Body(body.data, tuple(copies))
 
 
 def _missing_module(error: BaseException) -> str | None:

@@ -152,7 +152,7 @@ def test_an_exception_whose_class_the_caller_lacks_arrives_as_a_remote_error(tmp
 
     with ServerProcess() as server:
         pool = lookup_at(server.address)
-        with pytest.raises(RemoteError, match="only_there.FarError: from afar") as caught:
+        with pytest.raises(RemoteError, match=r"only_there\.FarError: from afar") as caught:
             pool.call(timeout=20).run(fail, str(tmp_path))
         assert caught.value.type_name == "only_there.FarError"
         assert 'raise only_there.FarError("from afar")' in caught.value.traceback

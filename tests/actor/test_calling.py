@@ -60,7 +60,7 @@ class Calculator:
         raise RuntimeError("boom")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def hosted():
     with hosting(Calculator(), max_concurrency=4) as hosted:
         yield hosted

@@ -147,8 +147,7 @@ async def test_cancelling_a_task_cancels_a_queued_call(hosted):
 
 async def test_an_asyncio_timeout_cancels_the_call(hosted):
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await hosted.pool.acall().sleep("slow")
+        await asyncio.wait_for(hosted.pool.acall().sleep("slow"), 0.3)
     await until_async(lambda: hosted.actor.ended == ["slow"])
 
 

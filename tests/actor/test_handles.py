@@ -21,46 +21,44 @@ def pair(etcd, namespace):
         yield resolver, caller, callee
 
 
-def through_pool(pool):
-    return pool.call(timeout=10).pid()
-
-
-def through_client(client):
-    return client.pid()
-
-
-def through_resolver(resolver):
-    return resolver.lookup("callee").call(timeout=10).pid()
-
-
 def test_an_actor_calls_through_a_pool_that_it_was_given(pair):
     resolver, caller, callee = pair
     run = resolver.lookup("caller").call(timeout=20).run
-    assert run(through_pool, resolver.lookup("callee")) == callee.pid != caller.pid
+    assert run(lambda pool: pool.call(timeout=10).pid(), resolver.lookup("callee")) == callee.pid
+    assert callee.pid != caller.pid
 
 
 def test_an_actor_calls_through_a_client_that_it_was_given(pair):
     resolver, _, callee = pair
     run = resolver.lookup("caller").call(timeout=20).run
-    assert run(through_client, ActorClient(resolver, "callee", timeout=10)) == callee.pid
+    assert run(lambda client: client.pid(), ActorClient(resolver, "callee", timeout=10)) == callee.pid
 
 
 def test_an_actor_looks_up_in_a_resolver_that_it_was_given(pair):
     resolver, _, callee = pair
     run = resolver.lookup("caller").call(timeout=20).run
-    assert run(through_resolver, resolver) == callee.pid
+    assert run(lambda it: it.lookup("callee").call(timeout=10).pid(), resolver) == callee.pid
 
 
-def test_a_handle_inside_a_structure_travels_too_and_again(pair):
+def test_handles_inside_a_structure_travel_and_keep_their_settings(pair):
     resolver, _, callee = pair
 
     def use(handles):
-        return [handle.call(timeout=10).pid() for handle in handles["pools"]], handles
+        return {key: (handle.call(key="k", timeout=10).pid(), handle.name) for key, handle in handles.items()}
 
-    pool = resolver.lookup("callee", balancer="least_pending", resolve_timeout=7)
-    pids, back = resolver.lookup("caller").call(timeout=20).run(use, {"pools": [pool, pool]})
-    assert pids == [callee.pid] * 2
-    assert back["pools"][0].name == pool.name
+    handles = {name: resolver.lookup("callee", balancer=name) for name in ("hash", "least_pending")}
+    answers = resolver.lookup("caller").call(timeout=20).run(use, handles)
+    assert answers == dict.fromkeys(handles, (callee.pid, f"{resolver.namespace}/callee"))
+
+
+def test_a_handle_that_an_actor_was_given_can_be_passed_on(pair):
+    resolver, _, callee = pair
+
+    def pass_on(caller, callee):
+        return caller.call(timeout=10).run(lambda handle: handle.call(timeout=10).pid(), callee)
+
+    run = resolver.lookup("caller").call(timeout=20).run
+    assert run(pass_on, resolver.lookup("caller"), resolver.lookup("callee")) == callee.pid
 
 
 def test_a_fixed_resolver_and_its_handles_pickle():

@@ -20,7 +20,7 @@ from iris_actor.errors import (
 from iris_actor.rpc.json_call import describe
 from tests.support.lab import Lab
 from tests.support.serving import NAME, hosting, lookup_at
-from tests.support.waiting import until
+from tests.support.waiting import until, until_async
 
 
 class Guarded:
@@ -249,11 +249,8 @@ class Slow:
         return "done"
 
     async def coroutine(self) -> str:
-        import asyncio
-
         self.running += 1
-        while not self.go:
-            await asyncio.sleep(0.005)
+        await until_async(lambda: self.go)
         return "done"
 
 
@@ -311,12 +308,17 @@ def test_stopping_ends_unfinished_calls_with_an_error_and_is_idempotent():
 
 def test_leaving_the_context_after_an_error_does_not_wait_for_calls():
     actor = Slow()
-    with pytest.raises(ZeroDivisionError):
+    futures = []
+
+    def fail() -> None:
         with ActorServer(namespace="test") as server:
             server.register(NAME, actor)
             server.serve_background()
-            future = lookup_at(server.address, resolve_timeout=0.3).submit().plain()
+            futures.append(lookup_at(server.address, resolve_timeout=0.3).submit().plain())
             until(lambda: actor.running)
             _ = 1 / 0
-    assert isinstance(future.exception(10), ConnectionLostError)
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert isinstance(futures[0].exception(10), ConnectionLostError)
     actor.go = True

@@ -75,7 +75,7 @@ def actors():
 @pytest.mark.parametrize("path", [["a"], ["b", "a"], ["b", "c", "a"]], ids="-".join)
 def test_a_chain_that_comes_back_to_a_busy_serial_actor_is_refused_at_once(actors, way, path):
     resolver = actors(a=1, b=1, c=1)
-    with pytest.raises(ReentrantCallError, match="test/a.*max_concurrency") as caught:
+    with pytest.raises(ReentrantCallError, match=r"test/a.*max_concurrency") as caught:
         getattr(resolver.lookup("a").call(timeout=20), way)(path)
     assert not caught.value.may_have_run
     assert resolver.lookup("a").call(timeout=20).leaf() == "leaf", "the actor is free again"

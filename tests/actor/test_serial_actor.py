@@ -10,7 +10,7 @@ import pytest
 
 from iris_actor import method
 from tests.support.serving import hosting
-from tests.support.waiting import until
+from tests.support.waiting import until, until_async
 
 
 class Overlap:
@@ -58,8 +58,7 @@ class Overlap:
 
     async def hold_async(self) -> None:
         self._enter()
-        while not self.go.is_set():
-            await asyncio.sleep(0.005)
+        await until_async(self.go.is_set)
         self._leave()
 
     @method(group="control")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from iris_actor import ActorServer
 from iris_actor.cli import main
 from iris_actor.testing import EtcdProcess
-from tests.support.processes import python
+from tests.support.processes import ROOT
 
 
 @dataclass
@@ -97,7 +99,9 @@ def host(etcd: EtcdProcess, namespace: str) -> Iterator[Host]:
     """Serves an actor, by default a `Calculator`, in this process until the test ends."""
     with ExitStack() as stack:
 
-        def serve(name: str = "calculator", actor: Any = None, *, credentials: Any = None, **register: Any) -> ActorServer:
+        def serve(
+            name: str = "calculator", actor: Any = None, *, credentials: Any = None, **register: Any
+        ) -> ActorServer:
             server = ActorServer(etcd.url, namespace=namespace, credentials=credentials)
             stack.callback(server.stop)
             server.register(name, actor or Calculator(), **register)
@@ -112,8 +116,15 @@ def start() -> Iterator[Start]:
     """Starts ``iris-actor`` in a process; whatever still runs after the test is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-        process = python("-m", "iris_actor.cli", *arguments, stderr=subprocess.PIPE, **options)
+    def run(*arguments: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "iris_actor.cli", *arguments],
+            cwd=cwd,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
         started.append(process)
         return process
 

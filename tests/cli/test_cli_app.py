@@ -53,7 +53,15 @@ print(sorted(new & {"rich", "etcd3", "grpc", "numpy", "cloudpickle", "tqdm"}))
 
 @pytest.mark.parametrize(
     ("word", "value"),
-    [("1", 1), ("1e3", 1000.0), ("null", None), ("nul", "nul"), ("", ""), ("a=b", "a=b"), ("Infinity", "Infinity")],
+    [
+        ("1", 1),
+        ("1e3", 1000.0),
+        ("null", None),
+        ("nul", "nul"),
+        ("", ""),
+        ("a=b", "a=b"),
+        ("Infinity", "Infinity"),
+    ],
 )
 def test_a_word_is_json_or_itself(word: str, value: object):
     assert json_value(word) == value

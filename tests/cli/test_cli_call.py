@@ -22,20 +22,18 @@ def test_the_result_is_json_on_stdout_and_nothing_else(cli: Cli, host: Host):
 
 def test_arguments_are_json_values_and_bare_words_are_strings(cli: Cli, host: Host):
     host()
-    words = ["1", "-2", "-.5e1", "true", "null", "hello world", '"3"', "[1, 2]", '{"a": 1}', "NaN", "-Infinity"]
+    words = ["1", "-2", "-2.5e1", "true", "null", "hello world", '"3"', "[1, 2]", '{"a": 1}', "NaN"]
     ran = cli("call", "calculator.echo", *words)
     assert ran.code == 0, ran.err
     (args, kwargs) = json.loads(ran.out)
-    assert args[:2] == [1, -2]
-    assert args[3:9] == [True, None, "hello world", "3", [1, 2], {"a": 1}]
-    assert args[9:] == ["NaN", " -Infinity"]
+    assert args == [1, -2, -25, True, None, "hello world", "3", [1, 2], {"a": 1}, "NaN"]
     assert kwargs == {}
 
 
 def test_what_follows_two_dashes_is_an_argument(cli: Cli, host: Host):
     host()
-    ran = cli("call", "calculator.echo", "--", "--timeout")
-    assert json.loads(ran.out) == [["--timeout"], {}]
+    ran = cli("call", "calculator.echo", "--", "--timeout", "-9lives")
+    assert json.loads(ran.out) == [["--timeout", "-9lives"], {}]
 
 
 def test_keyword_arguments_come_as_an_object_or_one_by_one(cli: Cli, host: Host):

@@ -21,9 +21,8 @@ def test_it_runs_until_a_signal_and_says_how_to_use_it(start: Start, tmp_path: P
     with connect_registry(url) as registry:
         assert registry.list(timeout=20) == []
     process.send_signal(number)
-    out, _ = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert f"export IRIS_REGISTRY={url}" in out
+    assert f"export IRIS_REGISTRY={url}" in process.stdout.read()
+    assert process.wait(timeout=30) == 0
     assert (tmp_path / "data").is_dir()
 
 
@@ -32,4 +31,4 @@ def test_a_port_that_is_taken_is_an_error(start: Start, etcd):
     _, err = process.communicate(timeout=40)
     assert process.returncode == 3
     assert "Traceback" not in err
-    assert "address already in use" in err
+    assert "in use" in err

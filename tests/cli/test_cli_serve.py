@@ -27,12 +27,10 @@ class Greeter:
 
     async def slow(self, seconds):
         import asyncio
-        self.begun = True
         await asyncio.sleep(seconds)
         return "done"
 
 ready = Greeter("Good day")
-broken = 1 / 1
 
 def failing():
     raise RuntimeError("no such model")
@@ -57,13 +55,9 @@ def address_of(process: subprocess.Popen[str], name: str) -> str:
 def test_a_class_of_the_current_folder_is_served_until_a_signal_drains_it(
     start: Start, folder: Path, etcd: EtcdProcess, namespace: str, number: int
 ):
-    script = (
-        "import os, sys; os.chdir(sys.argv.pop(1)); sys.argv[0] = 'iris-actor'\n"
-        "from iris_actor.cli import main; main()"
-    )
     options = ["--registry", etcd.url, "--namespace", namespace, "--max-concurrency", "4"]
     words = ["serve", "greeting_module:Greeter", "--name", "greeter", "--arg", "Hello", "-k", "mark=?"]
-    process = start_in(start, script, folder, *words, *options)
+    process = start(*words, *options, cwd=folder)
     with RegistryResolver(etcd.url, namespace=namespace) as resolver:
         greeter = resolver.lookup("greeter")
         assert greeter.call(timeout=30).greet("world") == "Hello world?"
@@ -77,14 +71,6 @@ def test_a_class_of_the_current_folder_is_served_until_a_signal_drains_it(
     assert process.returncode == 0, err
     assert f"serving /{namespace}/greeter at {endpoint.address}" in out
     assert f"stopped serving /{namespace}/greeter" in out
-
-
-def start_in(start: Start, script: str, folder: Path, *words: str) -> subprocess.Popen[str]:
-    from tests.support.processes import python
-
-    process = python("-c", script, str(folder), *words, stderr=subprocess.PIPE)
-    start.adopt(process)  # type: ignore[attr-defined]
-    return process
 
 
 def test_a_server_with_a_token_file_lets_in_who_has_the_token(

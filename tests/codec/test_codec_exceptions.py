@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -96,7 +97,7 @@ def _decode() -> None:
 
 
 def _open() -> None:
-    open("/nowhere/at/all")
+    Path("/nowhere/at/all").read_bytes()
 
 
 def _json() -> None:
@@ -178,7 +179,9 @@ def test_notes_and_attributes_travel():
 
 
 def test_an_exception_group_arrives_with_its_members():
-    group = travelled(ExceptionGroup("several", [ValueError("a"), ExceptionGroup("in", [Custom("h", port=1)])]))
+    group = travelled(
+        ExceptionGroup("several", [ValueError("a"), ExceptionGroup("in", [Custom("h", port=1)])])
+    )
     assert isinstance(group, ExceptionGroup)
     assert group.message == "several"
     assert str(group.exceptions[0]) == "a"

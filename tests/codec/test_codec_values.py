@@ -106,10 +106,11 @@ def test_a_module_can_be_made_to_travel_by_value(tmp_path, monkeypatch):
     travel_by_value(only_here)
     packed = codec.dumps(only_here.answer).data
     script = (
-        "import sys; from iris_actor import codec\n"
-        "print(codec.loads(codec.Body(sys.stdin.buffer.read()))())"
+        "import sys; from iris_actor import codec\nprint(codec.loads(codec.Body(sys.stdin.buffer.read()))())"
     )
-    done = subprocess.run([sys.executable, "-c", script], input=bytes(packed), capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=bytes(packed), capture_output=True, check=True
+    )
     assert done.stdout.strip() == b"42"
 
 

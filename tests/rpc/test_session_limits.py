@@ -41,7 +41,9 @@ class Sizes(Lab):
 
 def full(limits: Limits, **lookup):
     """A server whose caller is at its limit: that many calls are held."""
-    return hosting(Sizes(), limits=limits, lookup=lookup, max_concurrency=8, concurrency_groups={"control": 8})
+    return hosting(
+        Sizes(), limits=limits, lookup=lookup, max_concurrency=8, concurrency_groups={"control": 8}
+    )
 
 
 @pytest.fixture
@@ -115,10 +117,10 @@ async def test_a_coroutine_that_gave_up_waiting_for_room_leaves_nothing_behind(a
     assert complaints == []
 
 
-def test_a_thousand_calls_pass_through_a_cap_of_two():
+def test_hundreds_of_calls_pass_through_a_cap_of_two():
     with full(Limits(max_in_flight_per_caller=2)) as hosted:
-        futures = [hosted.pool.submit().echo(i) for i in range(1_000)]
-        assert [future.result(30) for future in futures] == list(range(1_000))
+        futures = [hosted.pool.submit().echo(i) for i in range(300)]
+        assert [future.result(30) for future in futures] == list(range(300))
 
 
 def test_a_caller_that_waits_is_woken_by_a_large_result():
@@ -163,7 +165,9 @@ def test_arguments_over_the_limit_are_refused_before_they_are_sent(make):
     with full(Limits(max_payload=1 * MB)) as hosted:
         hosted.pool.call(timeout=10).echo("connected")
         for ask in (hosted.pool.call(timeout=10).echo, lambda x: hosted.pool.submit().echo(x).result(10)):
-            with pytest.raises(PayloadTooLargeError, match=r"the arguments take 2000\d+ bytes.*max_payload") as c:
+            with pytest.raises(
+                PayloadTooLargeError, match=r"the arguments take 2000\d+ bytes.*max_payload"
+            ) as c:
                 ask(make(2 * MB))
             assert isinstance(c.value, ValueError)
             assert not c.value.may_have_run

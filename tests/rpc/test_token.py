@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grpc
 import pytest
 
@@ -29,8 +31,7 @@ class Trap:
 
 
 def _touch(path: str) -> None:
-    with open(path, "w"):
-        pass
+    Path(path).touch()
 
 
 @pytest.fixture
@@ -67,15 +68,14 @@ def test_the_trap_would_have_sprung_for_the_right_token(hosted, tmp_path):
 
 @pytest.mark.parametrize("way", ["submit", "stream", "broadcast"])
 def test_every_way_to_call_says_so(hosted, way):
-    stranger = lookup_at(hosted.address, credentials=WRONG)
-    outcome = getattr(stranger, way)().items(1)
+    outcome = getattr(lookup_at(hosted.address, credentials=WRONG), way)().items(1)
+    take = {
+        "submit": lambda: outcome.result(10),
+        "stream": lambda: next(outcome),
+        "broadcast": outcome.wait_all(timeout=10)[0].result,
+    }[way]
     with pytest.raises(AuthenticationError):
-        if way == "submit":
-            outcome.result(10)
-        elif way == "stream":
-            next(outcome)
-        else:
-            outcome.wait_all(timeout=10)[0].result()
+        take()
 
 
 async def test_a_coroutine_is_refused_too(hosted):

@@ -162,7 +162,7 @@ def test_unknown_and_private_names_are_clear_errors(hosted):
 
 
 def test_a_generator_cannot_be_called_for_one_value(hosted):
-    with pytest.raises(RemoteError, match="TypeError.*generator"):
+    with pytest.raises(RemoteError, match=r"TypeError.*generator"):
         ask(hosted, "generator")
 
 

@@ -1,6 +1,6 @@
 """Lab: an actor that does what tests ask for, and a process that hosts one.
 
-    python -m tests.support.lab --registry=etcd://... --namespace=demo --name=actor --port=0
+python -m tests.support.lab --registry=etcd://... --namespace=demo --name=actor --port=0
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from iris_actor import ActorServer, call_context, method
@@ -57,7 +58,7 @@ class Lab:
         """Count, then block until the file `path` is there: for servers that take no call any more."""
         self._counts[path] += 1
         end = time.monotonic() + PATIENCE
-        while not os.path.exists(path):
+        while not Path(path).exists():
             assert time.monotonic() < end, f"nobody made {path}"
             time.sleep(0.005)
         return os.getpid()

@@ -168,6 +168,8 @@ class Proxy:
         try:
             # A caller that was cut off leaves the server's side open; it ends with the proxy.
             await asyncio.wait({there, back})
+        except asyncio.CancelledError:
+            pass  # asyncio would log it as an error of this handler
         finally:
             for pump in (there, back):
                 pump.cancel()

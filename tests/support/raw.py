@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ class RawSession:
         self._channel = grpc.insecure_channel(address)
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stream = self._channel.stream_stream(CONNECT)(self._next(), metadata=metadata, timeout=20)
+        self._replies: deque[pb.Reply] = deque()
         self.seq = 0
 
     def _next(self) -> Iterator[bytes]:
@@ -35,7 +37,9 @@ class RawSession:
     def hello(self, **fields: Any) -> None:
         """Send a Hello, a valid one where `fields` say nothing else."""
         packet = pb.Packet()
-        packet.hello.CopyFrom(pb.Hello(**{"version": 1, "session_id": uuid.uuid4().hex, "host": "h", **fields}))
+        packet.hello.CopyFrom(
+            pb.Hello(**{"version": 1, "session_id": uuid.uuid4().hex, "host": "h", **fields})
+        )
         self.send(packet)
 
     def frame(self, **fields: Any) -> None:
@@ -49,10 +53,9 @@ class RawSession:
 
     def reply(self) -> pb.Reply:
         """The next reply."""
-        while True:
-            packet = self.receive()
-            if packet.replies:
-                return packet.replies[0]
+        while not self._replies:
+            self._replies.extend(self.receive().replies)
+        return self._replies.popleft()
 
     def status(self) -> tuple[grpc.StatusCode, str]:
         """How the server ends the stream; what still comes before is ignored."""

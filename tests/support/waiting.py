@@ -25,15 +25,15 @@ def until(condition: Callable[[], T], timeout: float = PATIENCE, what: str = "th
         time.sleep(_STEP)
 
 
-async def until_async(condition: Callable[[], T], timeout: float = PATIENCE) -> T:
+async def until_async(condition: Callable[[], T]) -> T:
     """As `until`, without blocking the event loop."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + PATIENCE
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"the condition did not come true within {timeout} s (last: {value!r})")
+            raise AssertionError(f"the condition did not come true within {PATIENCE} s (last: {value!r})")
         await asyncio.sleep(_STEP)
 
 

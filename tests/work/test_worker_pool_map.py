@@ -7,6 +7,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool import MOST_AHEAD, WorkerPool
@@ -101,7 +102,10 @@ def test_a_map_that_is_closed_cancels_what_has_not_started(client: IrisClient, t
         assert pool.status().tasks.done == 2
 
 
-def test_progress_is_a_bar(shared_pool: WorkerPool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_a_bar(
+    shared_pool: WorkerPool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
     assert list(shared_pool.map(square, range(30), progress=True, chunksize=4)) == [n * n for n in range(30)]
     assert "30/30" in capsys.readouterr().err
     assert list(shared_pool.map(square, (n for n in (1, 2)), progress=True)) == [1, 4]

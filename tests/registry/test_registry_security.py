@@ -1,0 +1,211 @@
+"""An etcd that asks who is there: user and password, certificates."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from iris_actor.errors import RegistryError, RegistryUnavailableError
+from iris_actor.registry import RegistrationState, connect_registry
+from iris_actor.testing import EtcdProcess
+from tests.registry.conftest import run_etcdctl
+from tests.support.waiting import Stopwatch, until
+
+TOKEN_TTL = 1
+
+
+@pytest.fixture(scope="module")
+def guarded_etcd():
+    """An etcd with users, whose tokens are short-lived: root, and one who has /mine only."""
+    with EtcdProcess(options={"auth-token-ttl": str(TOKEN_TTL), "bcrypt-cost": "4"}) as etcd:
+        enable_users(etcd)
+        yield etcd
+
+
+def enable_users(etcd):
+    for command in (
+        "user add root:top",
+        "user grant-role root root",
+        "role add mine",
+        "role grant-permission --prefix=true mine readwrite /mine",
+        "user add me:p@ss:/word",
+        "user grant-role me mine",
+        "auth enable",
+    ):
+        run_etcdctl(etcd, *command.split())
+
+
+@pytest.fixture
+def mine(guarded_etcd):
+    return f"etcd://me:p%40ss%3A%2Fword@127.0.0.1:{guarded_etcd.port}/mine?ttl=2"
+
+
+def test_a_user_with_a_password_is_let_in(mine, namespace, make_endpoint):
+    with connect_registry(mine) as registry:
+        directory = registry.directory(namespace)
+        registration = registry.register(make_endpoint())
+        until(lambda: directory.endpoints(registration.endpoint.name))
+        assert registry.list() == [registration.endpoint]
+        registration.close()
+        until(lambda: directory.names() == [])
+
+
+def test_tokens_that_expire_are_replaced(mine, namespace, make_endpoint):
+    with connect_registry(mine) as registry:
+        directory = registry.directory(namespace)
+        registration = registry.register(make_endpoint())
+        clock = Stopwatch()
+        until(lambda: clock.seconds > 2.5 * TOKEN_TTL)
+        assert registry.list() == [registration.endpoint]
+        late = registry.register(make_endpoint())
+        until(lambda: late.endpoint in directory.endpoints(late.endpoint.name))
+        assert registration.state is RegistrationState.STANDS
+
+
+def test_a_restart_that_forgets_all_tokens_is_survived(namespace, make_endpoint):
+    with EtcdProcess(options={"bcrypt-cost": "4"}) as etcd:
+        enable_users(etcd)
+        with connect_registry(etcd.url, user="root", password="top", ttl=1) as registry:
+            directory = registry.directory(namespace)
+            registration = registry.register(make_endpoint())
+            until(lambda: directory.endpoints(registration.endpoint.name))
+            etcd.restart()
+            late = registry.register(make_endpoint(), timeout=10)
+            until(lambda: late.endpoint in directory.endpoints(late.endpoint.name))
+            until(lambda: registration.state is RegistrationState.STANDS)
+            assert len(registry.list(timeout=10)) == 2
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        (None, "user name is empty"),
+        (("me", "wrong"), "invalid user ID or password"),
+        (("nobody", "x"), "invalid user ID or password"),
+    ],
+)
+def test_whoever_is_not_known_gets_an_error_at_once(guarded_etcd, make_endpoint, user, message):
+    name, password = user or (None, None)
+    clock = Stopwatch()
+    with connect_registry(f"{guarded_etcd.url}/mine", user=name, password=password) as registry:
+        for use in (lambda: registry.register(make_endpoint()), registry.list):
+            with pytest.raises(RegistryError, match=message) as caught:
+                use()
+            assert not isinstance(caught.value, RegistryUnavailableError)
+            assert password is None or password not in str(caught.value)
+        assert not registry.directory("ns").wait_synced(0.2)
+    assert clock.seconds < 4
+
+
+def test_a_prefix_that_is_not_the_users_is_refused(guarded_etcd, make_endpoint):
+    with connect_registry(f"{guarded_etcd.url}/others", user="me", password="p@ss:/word") as registry:
+        with pytest.raises(RegistryError, match="permission denied"):
+            registry.register(make_endpoint())
+        with pytest.raises(RegistryError, match="permission denied"):
+            registry.list()
+
+
+class Authority:
+    """Makes certificates, in files."""
+
+    def __init__(self, folder, name):
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.ca = folder / f"{name}.pem"
+        self.ca.write_bytes(self._certificate(self._name, self._key, authority=True))
+
+    def _certificate(self, subject, key, *, authority=False):
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+        )
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, name):
+        """Files of a certificate for `name` and of its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        cert_file, key_file = self._folder / f"{name}.cert", self._folder / f"{name}.key"
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        cert_file.write_bytes(self._certificate(subject, key))
+        key_file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return str(cert_file), str(key_file)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("tls"), "ours")
+
+
+@pytest.fixture(scope="module")
+def tls_etcd(authority):
+    """An etcd that speaks TLS, and asks for a certificate."""
+    cert, key = authority.issue("server")
+    options = {
+        "cert-file": cert,
+        "key-file": key,
+        "trusted-ca-file": str(authority.ca),
+        "client-cert-auth": "true",
+    }
+    with EtcdProcess(options=options) as etcd:
+        yield etcd
+
+
+def test_certificates_let_a_client_in(tls_etcd, authority, namespace, make_endpoint):
+    cert, key = authority.issue("client")
+    with connect_registry(f"{tls_etcd.url}?ca={authority.ca}&cert={cert}&key={key}") as registry:
+        directory = registry.directory(namespace)
+        registration = registry.register(make_endpoint())
+        until(lambda: directory.endpoints(registration.endpoint.name))
+        assert registry.list() == [registration.endpoint]
+
+
+def test_a_client_without_certificate_is_kept_out(tls_etcd, authority):
+    with connect_registry(f"{tls_etcd.url}?ca={authority.ca}") as registry:
+        with pytest.raises(RegistryUnavailableError):
+            registry.list(timeout=0.5)
+
+
+def test_a_server_that_another_authority_vouches_for_is_not_trusted(tls_etcd, authority, tmp_path):
+    cert, key = authority.issue("client")
+    other = Authority(tmp_path, "theirs")
+    with connect_registry(tls_etcd.url, ca=other.ca, cert=cert, key=key) as registry:
+        with pytest.raises(RegistryUnavailableError):
+            registry.list(timeout=0.5)
+
+
+def test_plain_text_to_a_tls_port_is_an_error_in_time(tls_etcd):
+    with connect_registry(tls_etcd.url) as registry:
+        with pytest.raises(RegistryUnavailableError):
+            registry.list(timeout=0.5)
+
+
+def test_files_that_are_no_certificates_are_an_error_in_time(tls_etcd, tmp_path):
+    bad = tmp_path / "bad.pem"
+    bad.write_text("nothing")
+    with connect_registry(tls_etcd.url, ca=bad) as registry:
+        with pytest.raises(RegistryError):
+            registry.list(timeout=0.5)

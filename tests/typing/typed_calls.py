@@ -1,0 +1,105 @@
+"""What a type checker sees of calls. Checked by mypy --strict in test_typing.py, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any, assert_type
+
+from iris_actor import (
+    ActorClient,
+    ActorId,
+    ActorPool,
+    ActorServer,
+    CallResult,
+    Credentials,
+    Endpoint,
+    EtcdResolver,
+    FixedResolver,
+    JobId,
+    Limits,
+    Resolver,
+    ResolveResult,
+    call_context,
+    method,
+)
+from iris_actor.errors import CallError, DeadlineExceededError
+
+
+class Inference:
+    """A user's actor."""
+
+    def predict(self, xs: list[float], *, scale: float = 1.0) -> list[float]:
+        return [x * scale for x in xs]
+
+    def tokens(self, prompt: str) -> Iterator[str]:
+        yield prompt
+
+    @method(group="control")
+    def heartbeat(self) -> int:
+        return 1
+
+
+def lookups(resolver: Resolver) -> None:
+    typed = resolver.lookup("inference", Inference)
+    assert_type(typed, ActorPool[Inference])
+    assert_type(typed.call(), Inference)
+    assert_type(typed.call(timeout=5, key="k", idempotent=True).predict([1.0], scale=2), list[float])
+    assert_type(typed.call().heartbeat(), int)
+    untyped = resolver.lookup("inference")
+    assert_type(untyped, ActorPool[Any])
+    assert_type(untyped.call().anything(1), Any)
+    assert_type(resolver.lookup("x", Inference, balancer="hash", on_full="raise"), ActorPool[Inference])
+    assert_type(resolver.resolve("x"), ResolveResult)
+    assert_type(resolver.resolve("x").first(), Endpoint)
+    assert_type(resolver.list(), list[str])
+
+
+def pools(pool: ActorPool[Inference]) -> None:
+    future: Future[list[float]] = pool.submit().predict([1.0])
+    future.result()
+    for token in pool.stream().tokens("hi"):
+        print(token)
+    results: list[CallResult] = pool.broadcast().heartbeat().wait_all(timeout=1)
+    assert_type(results[0].exception, BaseException | None)
+    assert_type(pool.endpoints(), tuple[Endpoint, ...])
+    assert_type(pool.size, int)
+    pool.wait_for_size(2, timeout=3)
+    values: list[float] = list(pool.map([1.0]).predict(in_flight=2))
+    print(values)
+
+
+async def coroutines(pool: ActorPool[Inference]) -> None:
+    value: list[float] = await pool.acall(timeout=1).predict([1.0])
+    print(value)
+    async for token in pool.stream().tokens("hi"):
+        print(token)
+    async with ActorServer("etcd://127.0.0.1:2379", namespace="demo") as server:
+        assert_type(server, ActorServer)
+        await server.wait_closed()
+
+
+def serving() -> None:
+    credentials = Credentials(token="t")
+    with ActorServer(None, credentials=credentials, limits=Limits(max_in_flight=5)) as server:
+        actor_id = server.register("inference", Inference(), max_concurrency=4, metadata={"a": "b"})
+        assert_type(actor_id, ActorId)
+        assert_type(server.serve_background(), int)
+        assert_type(server.address, str)
+        assert_type(server.drain(1), bool)
+    with EtcdResolver("etcd://127.0.0.1:2379", credentials=credentials) as resolver:
+        assert_type(resolver, EtcdResolver)
+        client = ActorClient(resolver, "inference", timeout=1)
+        print(client.predict([1.0]))
+    FixedResolver({"a": "h:1", "b": ["h:1", "h:2"]})
+
+
+def values() -> None:
+    assert_type(JobId("a/b").parent, JobId | None)
+    assert_type(call_context().time_remaining(), float)
+    try:
+        call_context()
+    except DeadlineExceededError as error:
+        assert_type(error.may_have_run, bool)
+    except CallError as error:
+        assert_type(error.target, str)
