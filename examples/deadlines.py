@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import ExitStack
 
-from examples.actor_process import actor_process
+from examples.actor_process import start_actor
 from iris_actor import EtcdResolver, IrisClient, call_context
 from iris_actor.errors import DeadlineExceededError
 
@@ -56,14 +55,10 @@ class FrontEnd:
 
 def main() -> None:
     """Ask a quick and a slow question, with the same patience."""
-    with ExitStack() as stack:
-        client = stack.enter_context(IrisClient.local(namespace="demo"))
-        url, namespace = client.registry_url, client.namespace
-        for target, name, args in (
-            ("examples.deadlines:Search", "search", ()),
-            ("examples.deadlines:FrontEnd", "front-end", ("--arg", url, "--arg", namespace)),
-        ):
-            stack.enter_context(actor_process(target, name, *args, registry=url, namespace=namespace))
+    with IrisClient.local(namespace="demo") as client:
+        start_actor(client, "examples.deadlines:Search", "search")
+        where = ("--arg", client.registry_url, "--arg", client.namespace)
+        start_actor(client, "examples.deadlines:FrontEnd", "front-end", *where)
         search = client.resolver.lookup("search", Search)
         front_end = client.resolver.lookup("front-end", FrontEnd)
         search.wait_for_size(1, timeout=30)

@@ -17,10 +17,9 @@ import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from itertools import pairwise
 
-from examples.actor_process import actor_process
+from examples.actor_process import start_actor
 from iris_actor import ActorPool, IrisClient
 
 REPLICAS = 2
@@ -69,18 +68,10 @@ async def stream_together(model: ActorPool[Model], prompts: list[str]) -> list[s
 
 def main() -> None:
     """Start the replicas and talk to them."""
-    with ExitStack() as stack:
-        client = stack.enter_context(IrisClient.local(namespace="demo"))
+    with IrisClient.local(namespace="demo") as client:
         for number in range(REPLICAS):
-            stack.enter_context(
-                actor_process(
-                    "examples.model_serving:Model",
-                    "model",
-                    *("--max-concurrency", "8", "--metadata", f"replica={number}"),
-                    registry=client.registry_url,
-                    namespace=client.namespace,
-                )
-            )
+            options = ("--max-concurrency", "8", "--metadata", f"replica={number}")
+            start_actor(client, "examples.model_serving:Model", "model", *options)
         model = client.resolver.lookup("model", Model)
         model.wait_for_size(REPLICAS, timeout=30)
         print("replicas:", ", ".join(f"{e.metadata['replica']} at {e.address}" for e in model.endpoints()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from examples.actor_process import actor_process
+from examples.actor_process import start_actor
 from examples.parameter_server.cart_pole import MAX_STEPS
 from examples.parameter_server.learner import GOOD, Learner
 from examples.parameter_server.rollout import rollout
@@ -15,14 +15,9 @@ def main() -> None:
     """Run it all on this machine."""
     with (
         IrisClient.local(namespace="demo") as client,
-        actor_process(
-            "examples.parameter_server.learner:Learner",
-            "learner",
-            registry=client.registry_url,
-            namespace=client.namespace,
-        ),
         WorkerPool(client, num_workers=WORKERS) as workers,
     ):
+        start_actor(client, "examples.parameter_server.learner:Learner", "learner")
         learner = client.resolver.lookup("learner", Learner)
         futures = [workers.submit(rollout, learner, seed) for seed in range(WORKERS)]
         pushed = [future.result(timeout=120) for future in futures]

@@ -35,9 +35,12 @@ def main() -> None:
         parser.error("--workers must be 1 or more")
 
     console = Console(stderr=True)
-    sweep = run_sweep(
-        make_grid(options.configs), workers=options.workers, kill=not options.no_kill, console=console
-    )
+    configs = make_grid(options.configs)
+    try:
+        sweep = run_sweep(configs, workers=options.workers, kill=not options.no_kill, console=console)
+    except KeyboardInterrupt:
+        console.print("interrupted; all processes have ended")
+        sys.exit(130)
     report = Console() if sys.stdout.isatty() else Console(width=120)
     print_report(sweep, report)
     save_plot(sweep, options.out)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from examples.actor_process import actor_process
+from examples.actor_process import start_actor
 from examples.sweep.evaluation import Outcome, evaluate, warm_up
 from examples.sweep.grid import Config
 from examples.sweep.sabotage import Kill, kill_a_worker
@@ -71,12 +71,6 @@ def run_sweep(configs: Sequence[Config], *, workers: int, kill: bool, console: C
     """Run `configs` on `workers` processes; returns when every result is there."""
     with (
         IrisClient.local(namespace="sweep") as client,
-        actor_process(
-            "examples.sweep.tracker:Tracker",
-            "tracker",
-            registry=client.registry_url,
-            namespace=client.namespace,
-        ),
         WorkerPool(
             client,
             WorkerPoolConfig(
@@ -88,6 +82,7 @@ def run_sweep(configs: Sequence[Config], *, workers: int, kill: bool, console: C
             ),
         ) as pool,
     ):
+        start_actor(client, "examples.sweep.tracker:Tracker", "tracker")
         tracker = client.resolver.lookup("tracker", Tracker)
         with console.status("etcd runs; starting the tracker and the workers"):
             tracker.wait_for_size(1, timeout=60)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -256,11 +256,7 @@ class HostedActor:
         for name in public_names(self.actor):
             found = find_method(self.actor, name)
             if isinstance(found, Method):
-                try:
-                    signature = str(inspect.signature(found.function))
-                except (ValueError, TypeError):
-                    signature = "(...)"
-                described.append((found, signature, inspect.getdoc(found.function) or ""))
+                described.append((found, _signature(found.function), inspect.getdoc(found.function) or ""))
         return described
 
     def close(self, *, abort: bool) -> None:
@@ -286,6 +282,17 @@ def _cancel(task: asyncio.Task[None]) -> None:
 
 def _late(call: IncomingCall) -> None:
     call.send_failure(Status.DEADLINE_EXCEEDED, "the deadline passed while it ran", may_have_run=True)
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    try:
+        return str(inspect.signature(function, eval_str=True))
+    except Exception:  # noqa: S110 - annotations may name what only a type checker imports
+        pass
+    try:
+        return str(inspect.signature(function))
+    except (ValueError, TypeError):  # some builtins have none
+        return "(...)"
 
 
 def _unsent(call: IncomingCall, error: BaseException) -> None:

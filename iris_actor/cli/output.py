@@ -20,9 +20,14 @@ def stdout() -> Console:
     return Console(soft_wrap=True, highlight=False)
 
 
+def in_terminal() -> bool:
+    """Whether a person reads stdout."""
+    return sys.stdout.isatty()
+
+
 def print_json(text: str) -> None:
     """Print JSON text: indented and coloured in a terminal, on one line elsewhere."""
-    if sys.stdout.isatty():
+    if in_terminal():
         stdout().print_json(text, ensure_ascii=False)
     else:
         print(json.dumps(json.loads(text), ensure_ascii=False))
@@ -31,7 +36,7 @@ def print_json(text: str) -> None:
 def print_document(value: Any) -> None:
     """Print a value as JSON that people read too: indented everywhere."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
-    if sys.stdout.isatty():
+    if in_terminal():
         stdout().print_json(text, ensure_ascii=False)
     else:
         print(text)

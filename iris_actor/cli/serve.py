@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,9 +23,6 @@ from iris_actor.cli.connection import (
 )
 from iris_actor.cli.failures import ExitCode, UsageError, failures
 from iris_actor.cli.json_values import json_arguments, key_values
-
-if TYPE_CHECKING:
-    from iris_actor import ActorServer
 
 
 def serve(
@@ -90,6 +87,7 @@ def serve(
     drain_timeout: Annotated[
         float, typer.Option("--drain-timeout", min=0, help="Seconds that accepted calls get in the end.")
     ] = 30.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     registry: RegistryOption = None,
     namespace: NamespaceOption = None,
     token_file: TokenFileOption = None,
@@ -110,6 +108,7 @@ def serve(
     """
     with failures(interrupted=ExitCode.DONE):
         from iris_actor import ActorServer
+        from iris_actor.naming import qualify
 
         values, named = json_arguments(args or (), None, pairs or (), "--kwarg")
         labels = key_values(metadata or (), "--metadata")
@@ -127,17 +126,14 @@ def serve(
             drain_timeout=drain_timeout,
         ) as server:
             server.register(name, actor, max_concurrency=max_concurrency, metadata=labels)
-            _run(server, name)
-
-
-def _run(server: ActorServer, name: str) -> None:
-    from iris_actor.naming import qualify
-
-    server.serve_background()
-    full = qualify(name, server.namespace)
-    print(f"serving /{full} at {server.address} (pid {os.getpid()}; Ctrl-C or SIGTERM drains)", flush=True)
-    server.serve()
-    print(f"stopped serving /{full}", flush=True)
+            server.serve_background()
+            full = qualify(name, server.namespace)
+            if not quiet:
+                where = f"{server.address} (pid {os.getpid()}; Ctrl-C or SIGTERM drains)"
+                print(f"serving /{full} at {where}", flush=True)
+            server.serve()
+            if not quiet:
+                print(f"stopped serving /{full}", flush=True)
 
 
 def _make(target: str, values: list[Any], named: dict[str, Any]) -> Any:

@@ -29,19 +29,21 @@ from typing import Any
 from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
 from iris_actor.registry.endpoint_keys import EndpointKeys
-from iris_actor.registry.etcd_connection import Client, EtcdConnection
+from iris_actor.registry.etcd_connection import EtcdConnection
 from iris_actor.registry.etcd_failure import LeaseGoneError
 from iris_actor.registry.etcd_registration import EtcdRegistration, Wish
-from iris_actor.registry.etcd_transactions import own_again, put_if_free, remove_if_held
+from iris_actor.registry.etcd_transactions import put_if_free, put_if_own, remove_if_held
 from iris_actor.registry.registry import RegistrationState
 from iris_actor.registry.url import RegistryURL
 from iris_actor.retry import Backoff
 
 _log = logging.getLogger(__name__)
 
+BATCH = 64
+"""Registrations that are put in one transaction; etcd takes 128 operations by default."""
 WITHDRAW_TIMEOUT = 0.5
 """Seconds that withdrawing waits for etcd by default."""
-REFUSED_PAUSE = 2.0
+REFUSED_PAUSE = 1.0
 """Seconds until something that etcd refused is tried again."""
 
 
@@ -132,7 +134,7 @@ class EtcdAnnouncer:
         if registration.lease == 0:
             registration.wish = Wish.NOTHING
             return
-        if not registration.stood:
+        if registration.wish is Wish.PUT:
             registration.removals = 2
         registration.wish = Wish.REMOVE
         self._leaving.append(registration)
@@ -222,20 +224,11 @@ class EtcdAnnouncer:
             self._grant()
         if wanted and not self._marked:
             self._mark_store()
-        for registration in wanted:
+        for batch in (wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH)):
             # However long the rest takes, the lease must not end meanwhile.
             if self._beat_due():
                 return
-            with self._changed:
-                if registration.wish is not Wish.PUT or self._closing:
-                    continue
-                registration.lease = self._lease
-            try:
-                self._put(registration)
-            except (LeaseGoneError, RegistryUnavailableError):
-                raise
-            except RegistryError as error:
-                self._refused(registration, error)
+            self._put(batch)
 
     def _beat_due(self) -> bool:
         return bool(self._lease) and time.monotonic() >= self._beat_at
@@ -271,24 +264,59 @@ class EtcdAnnouncer:
             raise LeaseGoneError(f"lease {self._lease:x} has ended")
         self._expires, self._beat_at = sent + answers[-1].TTL, sent + self._beat
 
-    def _put(self, registration: EtcdRegistration) -> None:
-        def put(client: Client) -> bool:
-            own = [*self._granted]
-            return put_if_free(client, registration.key, registration.value, self._lease) or own_again(
-                client, registration.key, registration.value, self._lease, own
-            )
-
-        if not self._call(put, f"registering {registration.endpoint.name}"):
-            raise RegistryError(
-                f"registry {self._url}: {registration.key.decode()} belongs to another process"
-            )
+    def _put(self, batch: list[EtcdRegistration]) -> None:
         with self._changed:
-            if registration.wish is Wish.PUT:
-                self._wanted.pop(registration.key, None)
-                registration.wish = Wish.KEEP
-                registration.shown = RegistrationState.STANDS
-                registration.stood = True
-                registration.error = None
+            batch = [item for item in batch if item.wish is Wish.PUT and not self._closing]
+            for registration in batch:
+                registration.lease = self._lease
+        if not batch:
+            return
+        pairs = [(registration.key, registration.value) for registration in batch]
+        try:
+            done = self._call(
+                lambda client: put_if_free(client, pairs, self._lease),
+                f"registering {batch[0].endpoint.name}",
+            )
+        except (LeaseGoneError, RegistryUnavailableError):
+            raise
+        except RegistryError as error:
+            if len(batch) == 1:
+                self._refused(batch[0], error)
+                return
+            done = False  # one of them is at fault; the others must not pay for it
+        if done:
+            self._stand(batch)
+            return
+        for registration in batch:
+            self._put_own(registration)
+
+    def _put_own(self, registration: EtcdRegistration) -> None:
+        key, value, own = registration.key, registration.value, frozenset(self._granted)
+        try:
+            done = self._call(
+                lambda client: put_if_own(client, key, value, self._lease, own),
+                f"registering {registration.endpoint.name}",
+            )
+        except (LeaseGoneError, RegistryUnavailableError):
+            raise
+        except RegistryError as error:
+            self._refused(registration, error)
+            return
+        if done:
+            self._stand([registration])
+        else:
+            text = f"registry {self._url}: {key.decode()} belongs to another process"
+            self._refused(registration, RegistryError(text))
+
+    def _stand(self, registrations: list[EtcdRegistration]) -> None:
+        with self._changed:
+            for registration in registrations:
+                if registration.wish is Wish.PUT:
+                    self._wanted.pop(registration.key, None)
+                    registration.wish = Wish.KEEP
+                    registration.shown = RegistrationState.STANDS
+                    registration.stood = True
+                    registration.error = None
             self._changed.notify_all()
 
     def _refused(self, registration: EtcdRegistration, error: RegistryError) -> None:

@@ -17,25 +17,26 @@ class _Lease(etcd3.transactions.BaseCompare):  # type: ignore[misc]
         compare.lease = self.value
 
 
-def put_if_free(client: Client, key: bytes, value: bytes, lease: int) -> bool:
-    """Put `key` unless it exists; whether it was put."""
-    free = client.transactions.create(key) == 0
-    done, _ = client.transaction([free], [client.transactions.put(key, value, lease)], [])
+def put_if_free(client: Client, pairs: Collection[tuple[bytes, bytes]], lease: int) -> bool:
+    """Put keys and values unless any of the keys exists; whether they were put."""
+    free = [client.transactions.create(key) == 0 for key, _ in pairs]
+    puts = [client.transactions.put(key, value, lease) for key, value in pairs]
+    done, _ = client.transaction(free, puts, [])
     return bool(done)
 
 
-def own_again(client: Client, key: bytes, value: bytes, lease: int, own: Collection[int]) -> bool:
-    """Put `key` under `lease` if what is there is this process's: of one of its leases, or the same value.
+def put_if_own(client: Client, key: bytes, value: bytes, lease: int, own: Collection[int]) -> bool:
+    """Put `key` if it is free, or this process's own: under one of its leases, or with the same value.
 
-    That is the case after a put whose answer was lost, and when a new lease is granted before the old one
-    has ended.
+    It is there as our own after a put whose answer was lost, and when a new lease is granted before the old
+    one has ended.
 
     Returns:
-        Whether `key` now has `value` under `lease`. False, too, when it vanished meanwhile: try again.
+        Whether `key` now has `value` under `lease`.
     """
     there, metadata = client.get(key)
     if metadata is None:
-        return put_if_free(client, key, value, lease)
+        return put_if_free(client, [(key, value)], lease)
     if metadata.lease_id not in own and there != value:
         return False
     same = client.transactions.mod(key) == metadata.mod_revision

@@ -92,6 +92,33 @@ def _on_sigterm(runner: TaskRunner) -> Callable[[int, FrameType | None], None]:
     return end
 
 
+_OURS = (signal.SIGTERM, signal.SIGINT)
+"""Signals that the worker handles in its own way."""
+
+
+def _keep_signals_from_children() -> None:
+    """Have children that a task forks (multiprocessing, data loaders) meet signals as in any program.
+
+    Taking the handlers back in the child alone is not enough: Python forgets a signal that its handler
+    caught between the fork and there, and a `multiprocessing.Pool` that ends at once would wait for ever
+    for a child that did not hear its SIGTERM. Blocked meanwhile, it stays pending.
+    """
+    before = threading.local()
+
+    def block() -> None:
+        before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
+
+    def unblock_in_child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=unblock_in_child)
+
+
 def main() -> None:
     """Serve tasks until SIGTERM."""
     faulthandler.enable()
@@ -106,6 +133,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_sigterm(runner))
     # Ctrl-C is the driver's to handle. A handler and not SIG_IGN, which children of tasks would inherit.
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    _keep_signals_from_children()
     with suppress(SystemExit):
         name = f"worker-{int(environment.pop(FIRST)) + int(environment.get(TASK_INDEX, '0'))}"
         pool, launch = environment.pop(POOL), environment.pop(LAUNCH)

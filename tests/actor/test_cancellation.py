@@ -156,10 +156,13 @@ async def test_leaving_a_task_group_with_an_error_cancels_its_calls(hosted):
         await until_async(lambda: hosted.actor.began == ["member"])
         raise ZeroDivisionError
 
-    with pytest.raises(ExceptionGroup):
+    async def run() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(hosted.pool.acall().sleep("member"))
             group.create_task(fail())
+
+    with pytest.raises(ExceptionGroup):
+        await run()
     await until_async(lambda: hosted.actor.ended == ["member"])
 
 

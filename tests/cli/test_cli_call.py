@@ -219,3 +219,13 @@ def test_ctrl_c_is_exit_code_130(start: Start, etcd: EtcdProcess, namespace: str
         server.stop()
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+def test_in_a_terminal_the_result_is_indented(cli: Cli, host: Host, monkeypatch: pytest.MonkeyPatch):
+    host()
+    words = ["call", "calculator.echo", '{"a": [1]}']
+    assert cli(*words).out == '[[{"a": [1]}], {}]\n'
+    monkeypatch.setattr("iris_actor.cli.output.in_terminal", lambda: True)
+    out = cli(*words).out
+    assert len(out.splitlines()) > 5
+    assert json.loads(out) == [[{"a": [1]}], {}]

@@ -119,8 +119,8 @@ def test_an_object_that_is_there_already_is_served_as_it_is(
     cli: Cli, start: Start, etcd: EtcdProcess, namespace: str
 ):
     where = ["--registry", etcd.url, "--namespace", namespace]
-    process = start("serve", "string:hexdigits", "--name", "digits", *where)
-    address_of(process, f"{namespace}/digits")
-    assert json.loads(cli("call", "digits.count", "a").out) == 1
+    process = start("serve", "string:hexdigits", "--name", "digits", "--quiet", *where)
+    assert json.loads(cli("call", "digits.count", "a", "--wait", "30").out) == 1
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0

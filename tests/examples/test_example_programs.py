@@ -50,7 +50,7 @@ def test_json_client_needs_nothing_but_grpc(start: Start, run: Run):
 
 
 def test_json_client_imports_nothing_of_iris_actor(run: Run):
-    script = "import sys; import examples.json_client; print([m for m in sys.modules if m.startswith('iris_actor')])"
+    script = "import sys, examples.json_client; print([m for m in sys.modules if m.startswith('iris_actor')])"
     assert run("-c", script).stdout == "[]\n"
 
 

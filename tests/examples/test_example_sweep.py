@@ -29,7 +29,9 @@ def test_every_result_arrives_although_a_worker_is_killed(run: Run, tmp_path: Pa
     rows = [line for line in done.stdout.splitlines() if "killed after" in line]
     assert len(rows) == 1
     assert killed.group(2) in rows[0]
-    assert "(attempt 2)" in done.stdout or "│ 2 " in done.stdout
+    again = re.search(r"│ 2 +│ worker-\d +│ (\d+) ", done.stdout)
+    assert again is not None
+    assert again.group(1) != killed.group(2)
     data = picture.read_bytes()
     assert data.startswith(b"\x89PNG")
     assert len(data) > 20_000

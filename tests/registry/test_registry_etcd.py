@@ -18,7 +18,7 @@ from tests.support.waiting import Stopwatch, until
 
 @pytest.fixture
 def registry(etcd, namespace):
-    with connect_registry(etcd_url(etcd, namespace, ttl=5)) as registry:
+    with connect_registry(etcd_url(etcd, namespace, ttl=2)) as registry:
         yield registry
 
 
@@ -213,6 +213,27 @@ def test_thousands_of_endpoints_are_listed_and_watched(own_etcd, namespace, make
         assert late.wait_synced(20)
         assert sum(len(late.endpoints(name)) for name in late.names()) == 2_500
         assert len(writer.list(timeout=20)) == 2_500
+
+
+def test_what_etcd_refuses_does_not_keep_others_out(registry, make_endpoint):
+    large = make_endpoint(metadata={"text": "x" * 3_000_000})
+    others = [make_endpoint() for _ in range(20)]
+    failures = []
+
+    def register(endpoint):
+        try:
+            registry.register(endpoint, timeout=10)
+        except RegistryError as error:
+            failures.append((endpoint, error))
+
+    threads = [threading.Thread(target=register, args=(endpoint,)) for endpoint in (*others, large)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [endpoint for endpoint, _ in failures] == [large]
+    assert not isinstance(failures[0][1], RegistryUnavailableError)
+    assert {endpoint.actor_id for endpoint in registry.list()} == {endpoint.actor_id for endpoint in others}
 
 
 def test_closing_refuses_whoever_waits(make_endpoint):

@@ -218,3 +218,39 @@ def test_cuts_while_many_threads_call_lose_nothing(through):
         through.proxy.cut()
         alive[0].join(0.1)
     assert sorted(results) == list(range(1, 401))
+
+
+def test_calls_of_one_thread_arrive_in_order_whatever_is_cut():
+    class InOrder:
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def note(self, number: int) -> None:
+            self.seen.append(number)
+
+    actor = InOrder()
+    with hosting(actor) as hosted, Proxy(hosted.address) as proxy:
+        pool = lookup_at(proxy.address)
+        futures = []
+        for number in range(3_000):
+            futures.append(pool.submit().note(number))
+            if number % 500 == 250:
+                futures[-200].result(20)
+                proxy.cut()
+        for future in futures:
+            future.result(20)
+    assert actor.seen == list(range(3_000))
+
+
+@pytest.mark.soak
+def test_a_network_that_swallows_everything_is_noticed_and_the_session_resumes(through):
+    future = through.pool.submit().hold("gate")
+    until(lambda: through.actor.counted("gate") == 1)
+    accepted = through.proxy.accepted
+    through.proxy.stall()
+    # Nobody closes anything: only the keepalive can tell that the connection is dead.
+    until(lambda: through.proxy.accepted > accepted, timeout=40, what="another connection")
+    through.proxy.resume()
+    through.actor.release("gate")
+    assert future.result(30).startswith("gate")
+    assert through.actor.counted("gate") == 1

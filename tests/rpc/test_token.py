@@ -68,11 +68,11 @@ def test_the_trap_would_have_sprung_for_the_right_token(hosted, tmp_path):
 
 @pytest.mark.parametrize("way", ["submit", "stream", "broadcast"])
 def test_every_way_to_call_says_so(hosted, way):
-    outcome = getattr(lookup_at(hosted.address, credentials=WRONG), way)().items(1)
+    pool = lookup_at(hosted.address, credentials=WRONG)
     take = {
-        "submit": lambda: outcome.result(10),
-        "stream": lambda: next(outcome),
-        "broadcast": outcome.wait_all(timeout=10)[0].result,
+        "submit": lambda: pool.submit().echo(1).result(10),
+        "stream": lambda: next(pool.stream().items(1)),
+        "broadcast": lambda: [one.result() for one in pool.broadcast().echo(1).wait_all(timeout=10)],
     }[way]
     with pytest.raises(AuthenticationError):
         take()
