@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,18 +23,30 @@ SOURCES = ROOT / "protos"
 PACKAGE = Path("iris_actor/_proto")
 ENVIRONMENT = ROOT / ".venv-protos"
 GENERATOR = "grpcio-tools==1.60.2"
+SETUPTOOLS = "setuptools<81"  # it still has pkg_resources, which the generator imports
+NEWEST_PYTHON = (3, 12)  # that the generator was built for
 WITH_STUBS = {"etcd_rpc.proto"}
+
+
+def interpreter() -> str:
+    """A Python that the generator can be installed for: this one, or an older one on PATH."""
+    if sys.version_info[:2] <= NEWEST_PYTHON:
+        return sys.executable
+    found = shutil.which("python3.12") or shutil.which("python3.11")
+    if found is None:
+        sys.exit(f"{GENERATOR} runs on Python 3.12 and older: put a python3.12 or python3.11 on PATH")
+    return found
 
 
 def generator() -> Path:
     """The Python that has the generator, made on first use."""
     python = ENVIRONMENT / "bin" / "python"
     stamp = ENVIRONMENT / ".installed"
-    if not stamp.exists() or stamp.read_text() != GENERATOR:
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        install = [python, "-m", "pip", "install", "--quiet", GENERATOR, "setuptools<81"]
-        subprocess.run(install, check=True)
-        stamp.write_text(GENERATOR)
+    wanted = f"{GENERATOR} {SETUPTOOLS}"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([interpreter(), "-m", "venv", "--clear", ENVIRONMENT], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", GENERATOR, SETUPTOOLS], check=True)
+        stamp.write_text(wanted)
     return python
 
 

@@ -35,6 +35,8 @@ Client = Any
 """An etcd3 client, whose `timeout` and `metadata` are those of one attempt."""
 T = TypeVar("T")
 
+REACH_TIMEOUT = 1.0
+"""Seconds in which an endpoint must be reached before a stream is opened to it."""
 _CHANNEL_OPTIONS = [
     # A half-open connection is found out within 8 s. etcd refuses pings more often than every 5 s.
     ("grpc.keepalive_time_ms", 6_000),
@@ -130,7 +132,8 @@ class EtcdConnection:
             else:
                 self._trouble = None
                 return answer
-            self._closed.wait(pause)
+            if pause > 0:
+                self._pause(pause)
 
     @contextmanager
     def stream(self, doing: str) -> Iterator[Client]:
@@ -144,7 +147,9 @@ class EtcdConnection:
         with self._lock:
             member = self._members[self._current]
         try:
-            yield self._view(member, self._attempt_timeout)
+            client = self._view(member, self._attempt_timeout)
+            _reach(client, min(self._attempt_timeout, REACH_TIMEOUT))
+            yield client
         except RegistryUnavailableError:
             self._move_on(member)
             raise
@@ -167,6 +172,20 @@ class EtcdConnection:
                 member.client = None
         for client in clients:
             client.close()
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for `seconds`, or less when the endpoint that is asked next can be reached meanwhile."""
+        deadline = Deadline.after(seconds)
+        with self._lock:
+            client = self._members[self._current].client
+        try:
+            if client is not None:
+                _reach(client, seconds)
+                # It may answer this and still be unable to do what is asked of it.
+                seconds /= 4
+        except Exception:
+            seconds = deadline.remaining
+        self._closed.wait(seconds)
 
     def _check_open(self) -> None:
         if self._closed.is_set():
@@ -217,6 +236,21 @@ class EtcdConnection:
                 self._current = (self._current + 1) % len(self._members)
                 following = self._members[self._current].address
                 _log.info("etcd at %s does not answer, going on with %s", member.address, following)
+
+
+def _reach(client: Client, timeout: float) -> None:
+    """Have `client` connect, and its etcd answer, within `timeout` seconds.
+
+    Older gRPC (1.60 does) gets on with connecting only while some call waits for it: a program whose calls all
+    fail at once, for want of a connection, would never get one.
+    """
+    try:
+        etcdrpc.MaintenanceStub(client.channel).Status(
+            etcdrpc.StatusRequest(), timeout, wait_for_ready=True, metadata=client.metadata
+        )
+    except grpc.RpcError as error:
+        if EtcdFailure.of(error).kind is Kind.ABSENT:
+            raise
 
 
 def _check_readable(url: RegistryURL, path: str) -> None:

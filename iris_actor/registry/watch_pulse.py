@@ -20,9 +20,9 @@ from typing import Any
 
 from iris_actor.registry.etcd_stubs import etcdrpc
 
-INTERVAL = 2.0
+INTERVAL = 1.5
 """Seconds between requests for a sign of life."""
-SILENCE = 3.5
+SILENCE = 2.5
 """Seconds without any response after which a stream is taken for dead."""
 
 

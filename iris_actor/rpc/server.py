@@ -139,23 +139,30 @@ class RpcServer:
     # --- sessions -----------------------------------------------------------------------------------
 
     async def _connect(self, _requests: Any, context: Any) -> None:
+        # gRPC keeps the error of an abort, and with it the frames that it came through: only this one.
+        refusal = await self._serve_stream(context)
+        if refusal is not None:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal)
+
+    async def _serve_stream(self, context: Any) -> str | None:
+        """Carry a session over one stream until it ends; returns what the caller did wrong, if anything."""
         try:
             data = await asyncio.wait_for(context.read(), _HELLO_TIMEOUT)
             if data is grpc.aio.EOF:
-                return
+                return None
             hello = decode(data)[0].hello
             if hello.version != VERSION:
-                message = f"the caller speaks version {hello.version} of the protocol, not {VERSION}"
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
+                return f"the caller speaks version {hello.version} of the protocol, not {VERSION}"
             session = self._session(hello)
             if session is None:
                 await context.write(welcome(self._load, self.incarnation, resumed=False, received=0))
-                return
-            await self._carry(session, hello, context)
+            else:
+                await self._carry(session, hello, context)
         except TimeoutError:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no hello")
+            return "no hello"
         except ProtocolError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            return str(error)
+        return None
 
     def _session(self, hello: pb.Hello) -> ServerSession | None:
         session = self._sessions.get(hello.session_id)

@@ -52,6 +52,9 @@ def _end_all() -> None:
 
 
 def _forget_in_child() -> None:
+    # The threads of a pool are not in the child, so nobody would ever answer to what it asks.
+    for keeper in list(_keepers):
+        keeper.forked_from = os.getppid()
     _keepers.clear()
 
 

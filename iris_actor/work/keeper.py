@@ -16,24 +16,16 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-import uuid
 from collections.abc import Callable
-from concurrent.futures import Future
-from functools import partial
-from typing import Any
 
-from iris_actor import codec
 from iris_actor.errors import WorkerLostError
-from iris_actor.rpc.credentials import Credentials
 from iris_actor.work.client import IrisClient
 from iris_actor.work.config import WorkerPoolConfig
-from iris_actor.work.dispatcher import MAX_BY_VALUE, Dispatcher
+from iris_actor.work.dispatcher import Dispatcher
 from iris_actor.work.launcher import Launch, ReplicaState, ReplicaStatus
 from iris_actor.work.task import Task
-from iris_actor.work.task_wire import INITIALIZER, Kind, OutcomeMessage, TaskMessage, pack, unpack
-from iris_actor.work.worker_launch import worker_spec
-from iris_actor.work.worker_link import WorkerLink
 from iris_actor.work.worker_slot import SlotState, WorkerSlot
+from iris_actor.work.worker_starter import WorkerStarter
 
 SETTLE = 0.5
 """Seconds that replies of a worker whose process has ended may still take to arrive."""
@@ -47,6 +39,11 @@ _ALIVE = frozenset({SlotState.STARTING, SlotState.SETTING_UP, SlotState.READY, S
 
 class Keeper:
     """Sees to the workers of one pool. `wake`, `resize`, `end` and `wait_*` are for any thread.
+
+    Attributes:
+        dispatcher: of the pool.
+        closed: set when all is over.
+        forked_from: the pool's process, in a child that was forked from it; None in that process itself.
 
     Args:
         pool_name: the pool's name.
@@ -66,6 +63,7 @@ class Keeper:
     ) -> None:
         self.dispatcher = Dispatcher(prefetch=prefetch, wake=self.wake)
         self.closed = threading.Event()
+        self.forked_from: int | None = None
         self._name = pool_name
         self._config = config
         self._connect = connect
@@ -78,7 +76,6 @@ class Keeper:
         self._ending = False
         self._killed = False
         self._polled: dict[Launch, tuple[ReplicaStatus, ...]] = {}
-        self._token = uuid.uuid4().hex + uuid.uuid4().hex
         self._thread = threading.Thread(target=self._run, name=f"iris-pool-{pool_name}", daemon=True)
 
     def start(self) -> None:
@@ -132,7 +129,16 @@ class Keeper:
 
     def _run(self) -> None:
         try:
-            self._client = self._connect()
+            self._client = client = self._connect()
+            self._starter = WorkerStarter(
+                client,
+                self._config,
+                self.dispatcher,
+                pool_name=self._name,
+                wake=self.wake,
+                on_ready=self._ready,
+                on_died=lambda slot, how: self._died(slot, how, explained=False),
+            )
             while self._step():
                 self._wake_flag.wait(self._next_look())
                 self._wake_flag.clear()
@@ -217,40 +223,7 @@ class Keeper:
             group = [due.pop(0)]
             while due and due[0].index == group[-1].index + 1:
                 group.append(due.pop(0))
-            self._launch(group)
-
-    def _launch(self, group: list[WorkerSlot]) -> None:
-        client = self._client
-        assert client is not None  # noqa: S101
-        launch_id = uuid.uuid4().hex
-        spec = worker_spec(
-            client,
-            self._config,
-            pool_name=self._name,
-            launch_id=launch_id,
-            token=self._token,
-            names=[slot.name for slot in group],
-            first=group[0].index,
-        )
-        try:
-            launch = client.launcher.launch(spec, notify=self.wake)
-        except OSError as error:
-            for slot in group:
-                self._died(slot, f"cannot be started: {error}", explained=False)
-            return
-        with self._lock:
-            for replica, slot in enumerate(group):
-                slot.launch, slot.replica, slot.launch_id = launch, replica, launch_id
-                slot.was_ready = False
-                slot.unreachable = ""
-                slot.due = time.monotonic() + self._config.start_timeout
-                self.dispatcher.set_state(slot, SlotState.STARTING)
-        for slot in group:
-            if slot.unsubscribe is None:
-                slot.unsubscribe = client.resolver.subscribe(self._actor_name(slot), self.wake)
-
-    def _actor_name(self, slot: WorkerSlot) -> str:
-        return f"_workerpool/{self._name}/{slot.name}"
+            self._starter.start(group)
 
     # --- one slot -------------------------------------------------------------------------------------
 
@@ -271,7 +244,7 @@ class Keeper:
             if not slot.outstanding and not slot.feeding:
                 self._end(slot)
         elif slot.state is SlotState.STARTING:
-            self._look_for(slot)
+            self._starter.find(slot)
 
     def _process(self, slot: WorkerSlot) -> ReplicaStatus | None:
         launch = slot.launch
@@ -280,60 +253,6 @@ class Keeper:
         if launch not in self._polled:
             self._polled[launch] = launch.poll()
         return self._polled[launch][slot.replica]
-
-    def _look_for(self, slot: WorkerSlot) -> None:
-        client = self._client
-        assert client is not None  # noqa: S101
-        for endpoint in client.resolver.resolve(self._actor_name(slot)).endpoints:
-            if endpoint.metadata.get("launch") == slot.launch_id:
-                link = WorkerLink(endpoint, Credentials(token=self._token))
-                with self._lock:
-                    slot.link = link
-                    slot.due = 0.0
-                self._set_up(slot, link)
-                return
-        if time.monotonic() >= slot.due:
-            text = f"did not announce itself within {self._config.start_timeout:g} s"
-            if slot.launch is not None:
-                slot.launch.cancel(slot.replica, grace=0.0)
-            self._died(slot, text, explained=False)
-
-    def _set_up(self, slot: WorkerSlot, link: WorkerLink) -> None:
-        config = self._config
-        if config.initializer is None:
-            self._ready(slot)
-            return
-        with self._lock:
-            link.batches += 1
-            self.dispatcher.set_state(slot, SlotState.SETTING_UP)
-        # Not a task: it has no future, is not retried, and nobody counts it.
-        body = codec.dumps((config.initializer, config.initargs, {}))
-        message = tuple(TaskMessage(INITIALIZER, 0, pack(body), spread=False))
-        link.run(0, [], [], [message], partial(self._on_set_up, slot, link))
-
-    def _on_set_up(self, slot: WorkerSlot, link: WorkerLink, call: Future[Any]) -> None:
-        try:
-            messages, _ = call.result()
-            outcome = OutcomeMessage(*messages[0])
-        except BaseException as error:
-            with self._lock:
-                link.batches = 0
-                link.error = error
-            self.wake()
-            return
-        with self._lock:
-            link.batches -= 1
-        if outcome.kind == Kind.VALUE:
-            self._ready(slot)
-            return
-        missing = outcome.missing if slot.by_value < MAX_BY_VALUE else None
-        if missing and self.dispatcher.send_by_value(missing):
-            slot.by_value += 1
-            self._set_up(slot, link)
-            return
-        raised = codec.load_exception(unpack(outcome.packed))
-        text = str(raised.__cause__ or raised).strip().strip('"').strip()
-        self.dispatcher.break_down(f"the initializer failed in {slot.name}:\n{text}", raised)
 
     def _ready(self, slot: WorkerSlot) -> None:
         with self._changed:

@@ -29,6 +29,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from iris_actor import codec
 from iris_actor.deadline import Deadline, check_timeout
+from iris_actor.errors import ForkedProcessError
 from iris_actor.work.client import IrisClient
 from iris_actor.work.config import ResourceSpec, WorkerPoolConfig
 from iris_actor.work.context import get_iris_ctx
@@ -129,6 +130,7 @@ class WorkerPool(Executor):
         Raises:
             RuntimeError: after shutdown.
             BrokenWorkerPool: (a RuntimeError) the pool can run nothing any more.
+            ForkedProcessError: (a RuntimeError) in a child forked from the process that made the pool.
             TypeError: `fn` cannot be called.
         """
         self._check_open()
@@ -203,6 +205,8 @@ class WorkerPool(Executor):
                 workers at once.
             cancel_futures: cancel tasks that have not started.
         """
+        if self._keeper.forked_from is not None:  # the pool is the parent's
+            return
         self._shut = True
         self._finalizer.detach()
         self._keeper.end()
@@ -229,6 +233,8 @@ class WorkerPool(Executor):
 
     def kill(self) -> None:
         """End the workers at once; what is not done fails with BrokenWorkerPool. Idempotent."""
+        if self._keeper.forked_from is not None:
+            return
         self._shut = True
         self._finalizer.detach()
         self._keeper.end(kill=True)
@@ -308,6 +314,8 @@ class WorkerPool(Executor):
             raise TimeoutError(f"{self._keeper.ready} of {wanted} workers were ready after {timeout} s")
 
     def _check_open(self) -> None:
+        if self._keeper.forked_from is not None:
+            raise ForkedProcessError(self._keeper.forked_from)
         queue = self._dispatcher.queue
         if queue.broken is not None and not self._shut:
             raise queue.broken_error()

@@ -86,7 +86,7 @@ def test_describe_lists_public_methods_with_signature_kind_group_and_doc():
     assert actor.doc == "Everything that must not be touched says so."
     methods = {m.name: m for m in actor.methods}
     assert set(methods) == {"plain", "coroutine", "generator", "async_generator", "heartbeat"}
-    assert methods["plain"].signature == "(x: 'int' = 1) -> 'int'"
+    assert methods["plain"].signature == "(x: int = 1) -> int"
     assert methods["plain"].doc == "A plain method."
     assert {name: m.kind for name, m in methods.items()} == {
         "plain": "plain",

@@ -104,7 +104,7 @@ def test_the_lease_is_kept_alive_beyond_its_ttl(own_etcd, make_endpoint):
         registration = registry.register(make_endpoint())
         [lease] = leases(own_etcd)
         clock = Stopwatch()
-        until(lambda: clock.seconds > 2.5)
+        until(lambda: clock.seconds > 1.8)
         assert leases(own_etcd) == [lease]
         assert registration.state is RegistrationState.STANDS
         assert len(registry.list()) == 1

@@ -61,7 +61,7 @@ def test_tokens_that_expire_are_replaced(mine, namespace, make_endpoint):
         directory = registry.directory(namespace)
         registration = registry.register(make_endpoint())
         clock = Stopwatch()
-        until(lambda: clock.seconds > 2.5 * TOKEN_TTL)
+        until(lambda: clock.seconds > 2.2 * TOKEN_TTL)
         assert registry.list() == [registration.endpoint]
         late = registry.register(make_endpoint())
         until(lambda: late.endpoint in directory.endpoints(late.endpoint.name))

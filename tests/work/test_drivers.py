@@ -303,6 +303,54 @@ def test_the_interpreter_finishes_submitted_tasks_before_it_exits(finish: Finish
     assert (code, sorted(out.split()), err) == (0, ["0", "1", "16", "4", "9"], "")
 
 
+def test_a_forked_child_is_told_that_the_pool_is_not_its_own(finish: Finish) -> None:
+    code, out, err = finish("""
+        import os, sys
+        from iris_actor.errors import ForkedProcessError
+        from iris_actor.work.pool import WorkerPool
+
+        with WorkerPool(num_workers=1) as pool:
+            assert pool.submit(abs, -1).result(30) == 1
+            if os.fork() == 0:
+                try:
+                    pool.submit(abs, -2)
+                except ForkedProcessError as error:
+                    assert error.parent_pid == os.getppid()
+                    sys.exit(7)  # leaves the context, in the child
+                os._exit(1)
+            assert os.waitstatus_to_exitcode(os.wait()[1]) == 7
+            assert pool.submit(abs, -3).result(30) == 3
+        print("done")
+    """)
+    assert (code, out, err) == (0, "done\n", "")
+
+
+def test_a_task_outlives_the_deadline_of_the_call_that_submits_it(finish: Finish) -> None:
+    code, out, err = finish("""
+        import time
+        from iris_actor.actor.resolver import FixedResolver
+        from iris_actor.actor.server import ActorServer
+        from iris_actor.work.pool import WorkerPool
+
+        def slow():
+            time.sleep(0.7)
+            return "finished"
+
+        class Front:
+            def go(self):
+                futures.append(pool.submit(slow))
+
+        futures = []
+        with WorkerPool(num_workers=1) as pool, ActorServer(namespace="x") as server:
+            pool.wait_for_workers(timeout=30)
+            server.register("front", Front())
+            server.serve_background()
+            FixedResolver({"front": server.address}, namespace="x").lookup("front").call(timeout=0.5).go()
+            print(futures[0].result(30))
+    """)
+    assert (code, out, err) == (0, "finished\n", "")
+
+
 def test_a_pool_inside_a_task_uses_the_registry_of_the_job(finish: Finish) -> None:
     code, out, err = finish("""
         from iris_actor.work.context import get_iris_ctx, iris_ctx

@@ -20,6 +20,7 @@ from iris_actor.work.client import IrisClient
 from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.pool import WorkerPool
 from iris_actor.work.pool_status import WorkerState
+from tests.support.waiting import until
 
 QUICK = Backoff(first=0.01, most=0.05)
 
@@ -82,18 +83,15 @@ def test_a_worker_killed_from_outside_while_it_works_is_replaced(pool: WorkerPoo
         return gate.read_text()
 
     future = pool.submit(task)
-    while not log.exists() or not log.read_text():
-        assert not future.done()
-        os.sched_yield()
-    os.kill(int(log.read_text()), signal.SIGKILL)
+    pid = until(lambda: log.exists() and log.read_text())
+    os.kill(int(pid), signal.SIGKILL)
     assert future.result(30) == "second time"
 
 
 def test_an_idle_worker_that_dies_is_replaced(pool: WorkerPool) -> None:
     victim = pool.status().worker_infos[0]
     os.kill(victim.pid, signal.SIGKILL)
-    while pool.status().worker_infos[0].restarts == 0:
-        os.sched_yield()
+    until(lambda: pool.status().worker_infos[0].restarts)
     pool.wait_for_workers(timeout=30)
     assert pool.status().worker_infos[0].pid not in {0, victim.pid}
     assert pool.submit(abs, -1).result(20) == 1
@@ -271,11 +269,8 @@ def test_a_task_is_unwound_when_the_pool_ends_its_worker(client: IrisClient, tmp
 
     with WorkerPool(client, num_workers=1) as pool:
         pool.submit(task)
-        while not log.exists():
-            os.sched_yield()
-        launcher_pid = pool.status().worker_infos[0].pid
-        os.kill(launcher_pid, signal.SIGTERM)
-        while "cleaned up" not in log.read_text():
-            os.sched_yield()
+        until(log.exists)
+        os.kill(pool.status().worker_infos[0].pid, signal.SIGTERM)
+        until(lambda: "cleaned up" in log.read_text())
         pool.kill()
     assert log.read_text().startswith("began\ncleaned up")

@@ -31,6 +31,7 @@ from iris_actor.work.client import IrisClient
 from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.pool import WorkerPool
 from iris_actor.work.pool_status import WorkerState
+from tests.support.waiting import until
 
 
 def wait_for_file(path: str) -> str:
@@ -258,8 +259,7 @@ def test_queued_tasks_can_be_cancelled_and_running_ones_cannot(client: IrisClien
         running = pool.submit(wait_for_file, gate.name)
         queued = [pool.submit(abs, n) for n in range(5)]
         pool.wait_for_workers(timeout=30)
-        while not running.running():
-            threading.Event().wait(0.01)
+        until(running.running)
         assert not running.cancel()
         assert queued[1].cancel()
         assert queued[3].cancel()
@@ -397,8 +397,7 @@ def test_resize_adds_and_removes_workers(client: IrisClient) -> None:
         pool.resize(1)
         futures = [pool.submit(abs, -n) for n in range(50)]
         assert [future.result(20) for future in futures] == list(range(50))
-        while len(pool.status().worker_infos) > 1:
-            threading.Event().wait(0.01)
+        until(lambda: len(pool.status().worker_infos) == 1)
         assert pool.num_workers == 1
         assert pool.submit(abs, -7).result(20) == 7
         with pytest.raises(ValueError, match="num_workers"):
