@@ -59,7 +59,7 @@ def generate(into: Path) -> list[Path]:
         outputs = [f"--python_out={into}", f"--pyi_out={into}"]
         if source.name in WITH_STUBS:
             outputs.append(f"--grpc_python_out={into}")
-        command = [python, "-m", "grpc_tools.protoc", f"-I{SOURCES}", *outputs, source]
+        command: list[str | Path] = [python, "-m", "grpc_tools.protoc", f"-I{SOURCES}", *outputs, source]
         subprocess.run(command, check=True)
     return sorted(path.relative_to(into) for path in (into / PACKAGE).glob("*_pb2*"))
 

@@ -22,11 +22,18 @@ Change = tuple[str, ActorId, Endpoint | None]
 
 
 class DirectoryCache:
-    """Written by one thread, read by any. `stale` and `ended` are set by the writer."""
+    """Written by one thread, read by any.
+
+    Args:
+        stale: whether its writer has yet to fill it; it then sets this attribute as things are.
+    """
 
     def __init__(self, *, stale: bool) -> None:
         self.stale = stale
-        self.synced = threading.Event()
+        self._listed = not stale
+        self._settled = threading.Event()  # listed, or there will be no listing
+        if self._listed:
+            self._settled.set()
         self._lock = threading.Lock()  # guards all that follows; never held while calling out
         # Dicts keep insertion order, and the writer inserts in order of registration.
         self._by_name: dict[str, dict[ActorId, Endpoint]] = {}
@@ -74,8 +81,18 @@ class DirectoryCache:
                 self._answers.pop(name, None)
             self._by_name = fresh
             self._advance(revision, changed=bool(changed))
-        self.synced.set()
+        self._listed = True
+        self._settled.set()
         return frozenset(changed)
+
+    def wait_synced(self, timeout: float | None) -> bool:
+        """Whether there is a complete listing, within `timeout` seconds."""
+        return self._settled.wait(timeout) and self._listed
+
+    def end(self) -> None:
+        """Nothing will be written any more: whoever waits for a listing is let go."""
+        self.stale = True
+        self._settled.set()
 
     def apply(self, changes: Sequence[Change], revision: int) -> frozenset[str]:
         """Make `changes`, in their order; returns the names that they changed."""

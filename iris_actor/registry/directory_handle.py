@@ -56,13 +56,16 @@ class DirectoryHandle:
         return self._cache.names(prefix)
 
     def wait_synced(self, timeout: float | None = None) -> bool:
-        """Wait for the first complete listing. False when `timeout` seconds passed without one.
+        """Wait for the first complete listing.
+
+        Returns:
+            False when `timeout` seconds passed without one, or the registry was closed before.
 
         Raises:
             ForkedProcessError: in a process forked from the one that made this.
         """
         self._guard.check()
-        return self._cache.synced.wait(check_timeout(timeout))
+        return self._cache.wait_synced(check_timeout(timeout))
 
     def subscribe(self, on_change: OnChange) -> Callable[[], None]:
         """Have `on_change(names)` called after each change; returns what ends that.

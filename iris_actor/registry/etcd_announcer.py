@@ -9,28 +9,20 @@
 
 The thread compares what is wished with what is there, and acts on the difference; so a lost lease needs no
 case of its own: nothing is there any more, hence all is put again. Callers wait, bounded, for their wish.
-
-Each keepalive is a call with a timeout of its own, and the TTL in its answer counts: a stream of keepalives
-may stop being read, or sent, without an error (etcd 7357, 10821), and an answer with TTL 0 says that the
-lease is gone.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import socket
 import threading
 import time
-import uuid
-from typing import Any
 
 from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
-from iris_actor.registry.endpoint_keys import EndpointKeys
 from iris_actor.registry.etcd_connection import EtcdConnection
 from iris_actor.registry.etcd_failure import LeaseGoneError
+from iris_actor.registry.etcd_lease import EtcdLease
 from iris_actor.registry.etcd_registration import EtcdRegistration, Wish
 from iris_actor.registry.etcd_transactions import put_if_free, put_if_own, remove_if_held
 from iris_actor.registry.registry import RegistrationState
@@ -56,10 +48,8 @@ class EtcdAnnouncer:
 
     def __init__(self, url: RegistryURL) -> None:
         self._url = url
-        self._keys = EndpointKeys(url.prefix)
-        beat = url.ttl / 3
-        attempt = beat / 2 if len(url.hosts) > 1 else beat
-        self._call_timeout = min(max(beat, 0.5), 5.0)
+        # Two endpoints that are silent must not cost the lease.
+        attempt = url.ttl / 6 if len(url.hosts) > 1 else url.ttl / 3
         self._connection = EtcdConnection(url, attempt_timeout=min(max(attempt, 0.5), 2.0))
         self._changed = threading.Condition()  # guards all that follows, fields of registrations included
         self._registrations: dict[bytes, EtcdRegistration] = {}
@@ -73,12 +63,7 @@ class EtcdAnnouncer:
         self._write_at = 0.0  # nothing is put or removed before; the lease is kept alive meanwhile
         self._thread: threading.Thread | None = None
         # The thread's own.
-        self._lease = 0
-        self._granted: set[int] = set()
-        self._marked = False
-        self._expires = 0.0
-        self._beat_at = 0.0
-        self._beat = beat
+        self._lease = EtcdLease(url, self._connection)
         self._failures = 0
 
     # --- callers ------------------------------------------------------------------------------------
@@ -100,19 +85,23 @@ class EtcdAnnouncer:
             self._registrations[registration.key] = self._wanted[registration.key] = registration
             self._start()
             self._hurry()
-            self._changed.wait_for(
-                lambda: registration.stood or registration.error or self._closing, deadline.timeout
-            )
+            try:
+                self._changed.wait_for(
+                    lambda: registration.stood or registration.error or self._closing, deadline.timeout
+                )
+            finally:
+                if not registration.stood and not self._closing:
+                    self._leave(registration)
             if registration.stood:
                 return
-            error = registration.error or self._error or self._connection.trouble
             if self._closing:
                 raise RegistryError(f"registry {self._url} is closed")
-            self._leave(registration)
-        if isinstance(error, RegistryError) and not isinstance(error, RegistryUnavailableError):
-            raise error
-        reason = error.reason if isinstance(error, RegistryUnavailableError) else "no answer in time"
-        raise RegistryUnavailableError(str(self._url), reason) from error
+            error = registration.error or self._error or self._connection.trouble
+        if isinstance(error, RegistryUnavailableError):
+            raise RegistryUnavailableError(str(self._url), error.reason) from error
+        if error is not None:
+            raise RegistryError(str(error)) from error
+        raise RegistryUnavailableError(str(self._url), "no answer in time")
 
     def withdraw(self, registration: EtcdRegistration, timeout: float | None) -> None:
         """Remove `registration` if it is still our own; waits at most `timeout` seconds for that."""
@@ -155,7 +144,7 @@ class EtcdAnnouncer:
             self._wanted.clear()
             self._leaving.clear()
             thread = self._thread
-            patience = 0.6 if self._lease and not self._unresponsive else 0.1
+            patience = 0.6 if self._lease.id and not self._unresponsive else 0.1
             self._changed.notify_all()
         if thread is not None:
             thread.join(patience)
@@ -171,7 +160,7 @@ class EtcdAnnouncer:
             self._thread.start()
 
     def _run(self) -> None:
-        backoff = Backoff(first=0.05, most=min(self._beat, 1.0))
+        backoff = Backoff(first=0.05, most=min(self._lease.beat, 1.0))
         while self._wait():
             try:
                 self._step()
@@ -205,76 +194,49 @@ class EtcdAnnouncer:
     def _due(self) -> float:
         """When there is something to do."""
         writes = self._write_at if self._leaving or self._wanted else math.inf
-        beat = self._beat_at if self._lease else math.inf
+        beat = self._lease.beat_at if self._lease.id else math.inf
         return max(self._paused_until, min(writes, beat))
 
     def _step(self) -> None:
-        if self._beat_due():
-            self._keep_alive()
+        if self._lease.beat_due:
+            self._put_back_but(self._lease.keep_alive())
         with self._changed:
             if time.monotonic() < self._write_at:
                 return
             wanted = list(self._wanted.values())
             leaving = list(self._leaving)
         for registration in leaving:
-            if self._beat_due():
+            if self._lease.beat_due:
                 return
             self._remove(registration)
-        if wanted and not self._lease:
-            self._grant()
-        if wanted and not self._marked:
-            self._mark_store()
+        if wanted:
+            self._lease.ensure()
         for batch in (wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH)):
             # However long the rest takes, the lease must not end meanwhile.
-            if self._beat_due():
+            if self._lease.beat_due:
                 return
             self._put(batch)
 
-    def _beat_due(self) -> bool:
-        return bool(self._lease) and time.monotonic() >= self._beat_at
-
-    def _call(self, operation: Any, doing: str) -> Any:
-        return self._connection.call(operation, Deadline.after(self._call_timeout), doing)
-
-    def _grant(self) -> None:
-        sent = time.monotonic()
-        lease = self._call(lambda client: client.lease(self._url.ttl), "granting a lease")
-        self._lease, self._beat = lease.id, lease.ttl / 3
-        self._granted.add(lease.id)
-        self._expires, self._beat_at = sent + lease.ttl, sent + self._beat
-        self._marked = False
-
-    def _mark_store(self) -> None:
-        """Give etcd's data an id, unless they have one; watches tell by it when they are others."""
-        store = {"id": uuid.uuid4().hex, "made_by": socket.gethostname()}
-        self._call(
-            lambda client: client.put_if_not_exists(self._keys.store, json.dumps(store)),
-            "marking the store",
-        )
-        self._marked = True
-
-    def _keep_alive(self) -> None:
-        sent = time.monotonic()
-        answers = self._call(
-            lambda client: list(client.refresh_lease(self._lease)), "keeping the lease alive"
-        )
-        if not answers:
-            raise RegistryUnavailableError(str(self._url), "a keepalive was not answered")
-        if answers[-1].TTL <= 0:
-            raise LeaseGoneError(f"lease {self._lease:x} has ended")
-        self._expires, self._beat_at = sent + answers[-1].TTL, sent + self._beat
+    def _put_back_but(self, there: frozenset[bytes]) -> None:
+        """Have everything put back whose key is not `there`: who does not own it may still delete it."""
+        with self._changed:
+            for key, registration in self._registrations.items():
+                if registration.wish is Wish.KEEP and key not in there:
+                    registration.shown = RegistrationState.LOST
+                    registration.wish = Wish.PUT
+                    self._wanted[key] = registration
 
     def _put(self, batch: list[EtcdRegistration]) -> None:
         with self._changed:
             batch = [item for item in batch if item.wish is Wish.PUT and not self._closing]
             for registration in batch:
-                registration.lease = self._lease
+                registration.lease = self._lease.id
         if not batch:
             return
         pairs = [(registration.key, registration.value) for registration in batch]
         try:
-            done = self._call(
-                lambda client: put_if_free(client, pairs, self._lease),
+            done = self._lease.call(
+                lambda client: put_if_free(client, pairs, self._lease.id),
                 f"registering {batch[0].endpoint.name}",
             )
         except (LeaseGoneError, RegistryUnavailableError):
@@ -291,10 +253,10 @@ class EtcdAnnouncer:
             self._put_own(registration)
 
     def _put_own(self, registration: EtcdRegistration) -> None:
-        key, value, own = registration.key, registration.value, frozenset(self._granted)
+        key, value, own = registration.key, registration.value, frozenset(self._lease.granted)
         try:
-            done = self._call(
-                lambda client: put_if_own(client, key, value, self._lease, own),
+            done = self._lease.call(
+                lambda client: put_if_own(client, key, value, self._lease.id, own),
                 f"registering {registration.endpoint.name}",
             )
         except (LeaseGoneError, RegistryUnavailableError):
@@ -331,14 +293,20 @@ class EtcdAnnouncer:
             self._changed.notify_all()
 
     def _remove(self, registration: EtcdRegistration) -> None:
-        self._call(
-            lambda client: remove_if_held(client, registration.key, registration.lease),
-            f"withdrawing {registration.endpoint.name}",
-        )
+        name = registration.endpoint.name
+        try:
+            self._lease.call(
+                lambda client: remove_if_held(client, registration.key, registration.lease),
+                f"withdrawing {name}",
+            )
+        except (LeaseGoneError, RegistryUnavailableError):
+            raise
+        except RegistryError as error:
+            _log.warning("cannot withdraw %s, its lease will end it: %s", name, error)
         with self._changed:
             registration.removals -= 1
             if registration.removals > 0:
-                self._write_at = time.monotonic() + self._beat
+                self._write_at = time.monotonic() + self._lease.beat
                 return
             registration.wish = Wish.NOTHING
             if registration in self._leaving:
@@ -347,20 +315,16 @@ class EtcdAnnouncer:
 
     def _lost(self, error: LeaseGoneError) -> None:
         _log.warning("the lease was lost; registrations are put back: %s", error)
-        self._lease = 0
+        self._lease.lost()
+        self._put_back_but(frozenset())
         with self._changed:
             self._paused_until = self._write_at = 0.0
-            for registration in self._registrations.values():
-                if registration.stood:
-                    registration.shown = RegistrationState.LOST
-                    registration.wish = Wish.PUT
-                    self._wanted[registration.key] = registration
 
     def _failed(self, error: RegistryError) -> None:
         self._failures += 1
         with self._changed:
             self._error = error
-            if self._lease and time.monotonic() >= self._expires:
+            if self._lease.id and time.monotonic() >= self._lease.expires:
                 # The lease may still be there, so nothing is to be put; but nobody can tell.
                 self._doubtful = True
                 for registration in self._registrations.values():
@@ -386,12 +350,7 @@ class EtcdAnnouncer:
                         registration.shown = RegistrationState.STANDS
 
     def _revoke(self) -> None:
-        if not self._lease:
-            return
-        deadline = Deadline.after(0.2 if self._failures else 0.5)
         try:
-            self._connection.call(
-                lambda client: client.revoke_lease(self._lease), deadline, "revoking the lease"
-            )
+            self._lease.revoke(0.2 if self._failures else 0.5)
         except RegistryError as error:
             _log.info("could not revoke the lease; it ends within %s s: %s", self._url.ttl, error)

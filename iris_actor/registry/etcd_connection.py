@@ -241,8 +241,8 @@ class EtcdConnection:
 def _reach(client: Client, timeout: float) -> None:
     """Have `client` connect, and its etcd answer, within `timeout` seconds.
 
-    Older gRPC (1.60 does) gets on with connecting only while some call waits for it: a program whose calls all
-    fail at once, for want of a connection, would never get one.
+    Older gRPC (1.60 does) gets on with connecting only while some call waits for it: a program whose calls
+    all fail at once, for want of a connection, would never get one.
     """
     try:
         etcdrpc.MaintenanceStub(client.channel).Status(

@@ -26,7 +26,7 @@ def put_if_free(client: Client, pairs: Collection[tuple[bytes, bytes]], lease: i
 
 
 def put_if_own(client: Client, key: bytes, value: bytes, lease: int, own: Collection[int]) -> bool:
-    """Put `key` if it is free, or this process's own: under one of its leases, or with the same value.
+    """Put `key` if it is free, or under one of this process's leases, those that are lost included.
 
     It is there as our own after a put whose answer was lost, and when a new lease is granted before the old
     one has ended.
@@ -34,10 +34,10 @@ def put_if_own(client: Client, key: bytes, value: bytes, lease: int, own: Collec
     Returns:
         Whether `key` now has `value` under `lease`.
     """
-    there, metadata = client.get(key)
+    _, metadata = client.get(key)
     if metadata is None:
         return put_if_free(client, [(key, value)], lease)
-    if metadata.lease_id not in own and there != value:
+    if metadata.lease_id not in own:
         return False
     same = client.transactions.mod(key) == metadata.mod_revision
     done, _ = client.transaction([same], [client.transactions.put(key, value, lease)], [])

@@ -85,7 +85,7 @@ class EtcdWatch:
         # A subscriber may close what calls it.
         if threading.current_thread() is not self._thread:
             self._thread.join(1.0)
-        self.cache.stale = True
+        self.cache.end()
 
     def _run(self) -> None:
         backoff = Backoff(first=0.05, most=2.0)
@@ -152,6 +152,9 @@ class EtcdWatch:
                 )
             if response.created:
                 if not self._same_history(client, response.header, fresh=fresh):
+                    if fresh:
+                        self._position = None
+                        raise RegistryUnavailableError(str(self._url), "its data changed while it was listed")
                     _log.info("etcd at %s may have other data than before; listing them", self._url)
                     self._position = None
                     return

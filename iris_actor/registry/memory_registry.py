@@ -120,7 +120,6 @@ class MemoryRegistry:
         cache = self._caches.get(namespace)
         if cache is None:
             cache = self._caches[namespace] = DirectoryCache(stale=False)
-            cache.synced.set()
         return cache
 
     def directory(self, namespace: str) -> DirectoryHandle:
@@ -172,6 +171,8 @@ class MemoryRegistry:
             registration.close()
         with self._lock:
             self._closed = True
+            for cache in self._caches.values():
+                cache.end()
             thread, self._thread = self._thread, None
         if thread is not None:
             self._changes.put(None)

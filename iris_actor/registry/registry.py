@@ -60,7 +60,10 @@ class Directory(Protocol):
         """Full names that have endpoints and begin with `prefix`, sorted."""
 
     def wait_synced(self, timeout: float | None = None) -> bool:
-        """Wait for the first complete listing. False when `timeout` seconds passed without one."""
+        """Wait for the first complete listing.
+
+        False when `timeout` seconds passed without one, or the registry was closed before.
+        """
 
     def subscribe(self, on_change: Callable[[frozenset[str]], None]) -> Callable[[], None]:
         """Have `on_change(names)` called after each change with the full names that changed.
@@ -84,8 +87,10 @@ class Registry(Protocol):
         """Announce `endpoint`; returns once others can see it.
 
         Raises:
-            RegistryUnavailableError: the store did not answer within `timeout` seconds.
-            RegistryError: the store refused.
+            InvalidNameError: (a ValueError) the name or actor id breaks the naming rule.
+            RegistryUnavailableError: the store did not answer within `timeout` seconds (a short default).
+                The endpoint is then not announced, nor will it be.
+            RegistryError: the store refused, or the actor id is taken.
         """
 
     def directory(self, namespace: str) -> Directory:
@@ -98,7 +103,10 @@ class Registry(Protocol):
         """All endpoints whose full name begins with `prefix`, asked of the store itself."""
 
     def close(self) -> None:
-        """Withdraw every registration, revoke the lease, end the watches. Idempotent."""
+        """Withdraw every registration made here, and end the directories. Idempotent, and prompt.
+
+        Handles that `connect_registry` gives share one store; the last of them revokes the lease.
+        """
 
     def __enter__(self) -> Self: ...
 

@@ -39,16 +39,16 @@ def _end_all() -> None:
         return
     interrupted = getattr(sys, "last_type", None)
     kill = isinstance(interrupted, type) and not issubclass(interrupted, Exception)
-    keepers = [keeper for keeper in _keepers if not keeper.closed.is_set()]
+    keepers = [keeper for keeper in _keepers if not keeper.over]
     for keeper in keepers:
         keeper.end(kill=kill)
     for keeper in keepers:
         try:
-            keeper.closed.wait()
+            keeper.wait_over()
         except BaseException:  # Ctrl-C again
             with suppress(BaseException):
                 keeper.end(kill=True)
-                keeper.closed.wait(5)
+                keeper.wait_over(5)
 
 
 def _forget_in_child() -> None:

@@ -17,6 +17,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from iris_actor.errors import WorkerLostError
 from iris_actor.work.client import IrisClient
@@ -42,7 +44,6 @@ class Keeper:
 
     Attributes:
         dispatcher: of the pool.
-        closed: set when all is over.
         forked_from: the pool's process, in a child that was forked from it; None in that process itself.
 
     Args:
@@ -62,7 +63,6 @@ class Keeper:
         disconnect: Callable[[], None],
     ) -> None:
         self.dispatcher = Dispatcher(prefetch=prefetch, wake=self.wake)
-        self.closed = threading.Event()
         self.forked_from: int | None = None
         self._name = pool_name
         self._config = config
@@ -71,7 +71,9 @@ class Keeper:
         self._client: IrisClient | None = None
         self._lock = self.dispatcher.lock
         self._changed = threading.Condition(self._lock)
-        self._wake_flag = threading.Event()
+        # Not an Event, and `end` takes no lock: Ctrl-C in the main thread, or a finalizer in whatever thread,
+        # may come between a lock of Python's own and its release, and would leave it taken for ever.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._target = config.num_workers
         self._ending = False
         self._killed = False
@@ -84,7 +86,8 @@ class Keeper:
 
     def wake(self) -> None:
         """Have the thread look at everything soon."""
-        self._wake_flag.set()
+        if self._wakes.empty():
+            self._wakes.put(None)
 
     def resize(self, num_workers: int) -> None:
         """Aim at another number of workers."""
@@ -97,19 +100,20 @@ class Keeper:
         """The number of workers aimed at."""
         return self._target
 
-    def end_soon(self) -> None:
-        """As `end`, without a lock: for finalizers, which may run in a thread that holds it."""
-        self._ending = self.dispatcher.ending = True
-
     def end(self, *, kill: bool = False) -> None:
-        """End the workers, once no task is left or, with `kill`, at once."""
-        with self._changed:
-            self._ending = self.dispatcher.ending = True
-            self._killed = self._killed or kill
-            self._changed.notify_all()
-        if kill:
-            self.dispatcher.break_down("it was killed")
+        """End the workers, once no task is left or, with `kill`, at once. Takes no lock, returns at once."""
+        self._killed = self._killed or kill
+        self._ending = self.dispatcher.ending = True
         self.wake()
+
+    @property
+    def over(self) -> bool:
+        """Whether no worker is left, and none will come."""
+        return not self._thread.is_alive()
+
+    def wait_over(self, timeout: float | None = None) -> None:
+        """Wait for that."""
+        self._thread.join(timeout)
 
     def wait_ready(self, count: int, timeout: float | None) -> bool:
         """Wait until `count` workers are ready, or can no longer become so."""
@@ -117,7 +121,8 @@ class Keeper:
         def settled() -> bool:
             return self.ready >= count or self._ending or self.dispatcher.queue.broken is not None
 
-        with self._changed:
+        # The lock itself, for the reason given above: entering the Condition is Python code.
+        with self._lock:
             return self._changed.wait_for(settled, timeout)
 
     @property
@@ -140,8 +145,7 @@ class Keeper:
                 on_died=lambda slot, how: self._died(slot, how, explained=False),
             )
             while self._step():
-                self._wake_flag.wait(self._next_look())
-                self._wake_flag.clear()
+                self._rest(self._next_look())
         except BaseException as error:
             text = "".join(traceback.format_exception_only(error)).strip()
             self.dispatcher.break_down(f"its workers cannot be managed: {text}", error)
@@ -153,7 +157,13 @@ class Keeper:
                 with self._changed:
                     self._ending = True
                     self._changed.notify_all()
-                self.closed.set()
+
+    def _rest(self, timeout: float | None) -> None:
+        """Wait until somebody wakes us, or `timeout` seconds."""
+        with suppress(Empty):
+            self._wakes.get(timeout=timeout)
+            while True:
+                self._wakes.get_nowait()
 
     def _abandon(self) -> None:
         for slot in self.dispatcher.slots:
@@ -165,6 +175,11 @@ class Keeper:
     def _step(self) -> bool:
         """Look at everything once; False when the pool is over."""
         self._polled.clear()
+        if self._ending:
+            with self._changed:
+                self._changed.notify_all()
+        if self._killed:
+            self.dispatcher.break_down("it was killed")
         if self._should_end():
             return not self._end_workers()
         self._fit_to_target()

@@ -114,7 +114,7 @@ class WorkerPool(Executor):
         self._shut = False
         at_exit(self._keeper)
         # A pool that is dropped without shutdown finishes its tasks and ends, as the stdlib's do.
-        self._finalizer = weakref.finalize(self, self._keeper.end_soon)
+        self._finalizer = weakref.finalize(self, self._keeper.end)
         self._finalizer.atexit = False
         self._keeper.start()
 
@@ -215,7 +215,7 @@ class WorkerPool(Executor):
             self._keeper.wake()
         if wait:
             try:
-                self._keeper.closed.wait()
+                self._keeper.wait_over()
             except BaseException:
                 self.kill()
                 raise

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 from iris_actor import codec
@@ -103,9 +103,11 @@ class TaskRunner:
     def __init__(self, pen: RecorderPen) -> None:
         self._pen = pen
         self._queue: deque[tuple[Batch, TaskMessage]] = deque()
-        self._filled = threading.Event()
+        # Wakes `run`. Unlike an Event, a SimpleQueue may be used by a signal's handler.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._functions: dict[int, Callable[..., Any] | SerializationError] = {}
         self._stopping = False
+        self.busy = False  # whether a task's own code may be running
 
     def add(self, definitions: Sequence[Any], forgotten: Sequence[int], tasks: Sequence[Any]) -> Batch:
         """Queue tasks. Called in the event loop.
@@ -119,7 +121,7 @@ class TaskRunner:
             first = tasks[0][0]
             self._queue.append((batch, TaskMessage(0, first, (definitions, ()), spread=False)))
         self._queue.extend((batch, TaskMessage(*task)) for task in tasks)
-        self._filled.set()
+        self._wake.put(None)
         return batch
 
     def withdraw(self) -> list[int]:
@@ -139,13 +141,13 @@ class TaskRunner:
             if batch.complete:
                 batch.wake()
         self._queue.extend(reversed(kept))
-        self._filled.set()
+        self._wake.put(None)
         return taken
 
     def stop(self) -> None:
         """Have `run` return, after the task that is running. Any thread, also a signal handler."""
         self._stopping = True
-        self._filled.set()
+        self._wake.put(None)
 
     @property
     def stopping(self) -> bool:
@@ -158,17 +160,18 @@ class TaskRunner:
             try:
                 batch, task = self._queue.popleft()
             except IndexError:
-                self._filled.clear()
-                if not self._queue and not self._stopping:
-                    self._filled.wait()
+                self._wake.get()
                 continue
             if task.seq == 0:
                 # Should it kill the process, the first task that needs it is the one to blame.
                 self._pen.write(task.function_id)
+                self.busy = True
                 self._define(task.packed[0])
             else:
                 self._pen.write(task.seq)
+                self.busy = True
                 batch.add(self._run_one(task))
+            self.busy = False
             # An idle worker must not keep the last task's arguments and result alive.
             del batch, task
 

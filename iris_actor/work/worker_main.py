@@ -83,10 +83,10 @@ def _die_with(parent: int) -> None:
 
 def _on_sigterm(runner: TaskRunner) -> Callable[[int, FrameType | None], None]:
     def end(_number: int, _frame: FrameType | None) -> None:
-        # Unwinds the task that is running, so that its finally blocks and context managers clean up.
         first = not runner.stopping
         runner.stop()
-        if first:
+        if first and runner.busy:
+            # Unwinds the task that is running, so that its finally blocks and context managers clean up.
             raise SystemExit(0)
 
     return end

@@ -280,7 +280,7 @@ def test_a_directory_outlives_its_registry_as_a_stale_picture(url, namespace, ma
     directory = registry.directory(namespace)
     assert directory.wait_synced(10)
     registry.close()
-    assert directory.stale or url.startswith("memory")
+    assert directory.stale
     assert directory.endpoints(f"{namespace}/actor") == ()
 
 

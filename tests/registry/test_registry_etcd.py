@@ -170,6 +170,19 @@ def test_a_lease_that_is_revoked_behind_our_back_is_replaced(etcd, registry, nam
     assert len(registry.list()) == 3
 
 
+def test_a_key_that_somebody_deletes_is_put_back(etcd, registry, namespace, make_endpoint):
+    directory = registry.directory(namespace)
+    registrations = [registry.register(make_endpoint()) for _ in range(2)]
+    name = registrations[0].endpoint.name
+    until(lambda: len(directory.endpoints(name)) == 2)
+    gone = threading.Event()
+    directory.subscribe(lambda _names: directory.endpoints(name) == () and gone.set())
+    run_etcdctl(etcd, "del", "--prefix", registry_prefix(registry))
+    assert gone.wait(10)
+    until(lambda: len(directory.endpoints(name)) == 2)
+    until(lambda: {registration.state for registration in registrations} == {RegistrationState.STANDS})
+
+
 @pytest.mark.parametrize("value", ["", "no json", "[]", "{}", '{"address": "a:1", "pid": "x"}'])
 def test_what_is_no_endpoint_is_passed_over(etcd, registry, namespace, make_endpoint, value):
     directory = registry.directory(namespace)
@@ -234,6 +247,17 @@ def test_what_etcd_refuses_does_not_keep_others_out(registry, make_endpoint):
     assert [endpoint for endpoint, _ in failures] == [large]
     assert not isinstance(failures[0][1], RegistryUnavailableError)
     assert {endpoint.actor_id for endpoint in registry.list()} == {endpoint.actor_id for endpoint in others}
+
+
+def test_closing_lets_go_whoever_waits_for_a_listing():
+    registry = connect_registry("etcd://127.0.0.1:1")
+    directory = registry.directory("ns")
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(directory.wait_synced()))
+    thread.start()
+    registry.close()
+    thread.join(10)
+    assert seen == [False]
 
 
 def test_closing_refuses_whoever_waits(make_endpoint):
