@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from typing import Any
 
@@ -19,32 +18,12 @@ class FutureCall(PendingCall):
 
     _future: CallFuture
 
-    def start(self, *, timed: bool) -> CallFuture:
+    def start(self) -> CallFuture:
         """Send the call; see `PendingCall.launch`."""
         self._future = future = CallFuture(self.target)
         future.on_cancel = self.abandon
-        self.launch(timed=timed)
+        self.launch(timed=True)
         return future
-
-    def wait(self) -> Any:
-        """Send the call and block for its result; the deadline is kept by this thread alone."""
-        future = self.start(timed=False)
-        deadline = self.deadline
-        try:
-            return future.result(None if deadline is None else deadline.remaining)
-        except FutureTimeoutError:
-            if future.done():  # the method's own
-                raise
-            error = self.late()
-            if not future.cancel():  # it came in at the last moment
-                return future.result()
-            raise error from None
-        except BaseException:  # Ctrl-C
-            if not future.done():
-                future.cancel()
-            raise
-        finally:
-            del future
 
     def _returned(self, body: Body) -> None:
         self._future.on_cancel = None

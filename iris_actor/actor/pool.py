@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from iris_actor.actor.balancer import Balancer, make_balancer
+from iris_actor.actor.blocking_call import BlockingCall
 from iris_actor.actor.broadcast import Broadcast
 from iris_actor.actor.future_call import AsyncCall, FutureCall
 from iris_actor.actor.mapping import map_calls
@@ -152,7 +153,7 @@ class ActorPool(Generic[T]):
                 for endpoint in self.endpoints():
                     pending = self._new(FutureCall, method, args, kwargs, DEFAULT)
                     pending.pin(endpoint)
-                    started.append((endpoint, pending.start(timed=True)))
+                    started.append((endpoint, pending.start()))
                 return Broadcast(f"{self.name}.{method}", started)
 
             return start
@@ -179,7 +180,7 @@ class ActorPool(Generic[T]):
         def make(method: str) -> Callable[..., Iterator[Any]]:
             def start(*, in_flight: int = 8, **kwargs: Any) -> Iterator[Any]:
                 def submit(item: Any) -> Future[Any]:
-                    return self._new(FutureCall, method, (item,), kwargs, options).start(timed=True)
+                    return self._new(FutureCall, method, (item,), kwargs, options).start()
 
                 return map_calls(submit, items, in_flight)
 
@@ -238,7 +239,7 @@ class ActorPool(Generic[T]):
         def make(method: str) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
                 body = dump_arguments(f"{self.name}.{method}", args, kwargs)
-                return FutureCall(self._policy, self.name, method, body, options).wait()
+                return BlockingCall(self._policy, self.name, method, body, options).wait()
 
             return call
 
@@ -247,7 +248,7 @@ class ActorPool(Generic[T]):
     def _submit_methods(self, options: CallOptions) -> Methods:
         def make(method: str) -> Callable[..., Future[Any]]:
             def submit(*args: Any, **kwargs: Any) -> Future[Any]:
-                return self._new(FutureCall, method, args, kwargs, options).start(timed=True)
+                return self._new(FutureCall, method, args, kwargs, options).start()
 
             return submit
 

@@ -1,0 +1,68 @@
+"""BlockingCall: a call whose caller waits for it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from iris_actor.actor.pending_call import PendingCall
+from iris_actor.codec import Body, load_exception, loads
+from iris_actor.errors import SerializationError
+
+
+class BlockingCall(PendingCall):
+    """A call whose caller waits for it, at a plain lock: a Future and its condition would cost more.
+
+    The deadline is kept by the waiting thread alone, so nothing that happens elsewhere can hold it up.
+    """
+
+    _arrived: threading.Lock
+    _outcome: tuple[Body, bool] | Exception | None = None
+    """What was returned or (True) raised, or why there is nothing; None while that is open."""
+
+    def wait(self) -> Any:
+        """Send the call and return its result."""
+        arrived = self._arrived = threading.Lock()
+        arrived.acquire()
+        self.launch(timed=False)
+        patience = None if self.deadline is None else self.deadline.timeout
+        try:
+            arrived.acquire(timeout=-1 if patience is None else min(patience, threading.TIMEOUT_MAX))
+        except BaseException:  # Ctrl-C
+            self.abandon()
+            raise
+        if self._outcome is None:
+            late = self.late()
+            self.abandon()
+            if self._outcome is None:  # else it came in at the last moment
+                raise late
+        return self._open()
+
+    def _open(self) -> Any:
+        outcome = self._outcome
+        self._outcome = None
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            assert outcome is not None  # noqa: S101 - `wait` has looked
+            body, raised = outcome
+            if raised:
+                raise load_exception(body)
+            try:
+                return loads(body)
+            except SerializationError as error:
+                raise SerializationError.of(self.target, str(error), may_have_run=True) from error.__cause__
+        finally:
+            del outcome  # an exception's traceback holds this frame
+
+    def _returned(self, body: Body) -> None:
+        self._outcome = (body, False)
+        self._arrived.release()
+
+    def _raised(self, body: Body) -> None:
+        self._outcome = (body, True)
+        self._arrived.release()
+
+    def _failed(self, error: Exception) -> None:
+        self._outcome = error
+        self._arrived.release()
