@@ -61,7 +61,7 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
 # A peer that cannot be installed here is reported by the benchmark, not fatal to it.
 $(VENV)/.bench: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[examples]'
-	for peer in ray xoscar Pyro5 rpyc loky; do \
+	for peer in ray xoscar Pyro5 msgpack rpyc loky; do \
 	    $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $$peer || echo "cannot install $$peer"; \
 	done
 	touch $@

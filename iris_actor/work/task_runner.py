@@ -233,4 +233,3 @@ def _missing_module(error: BaseException) -> str | None:
             return rest.partition("'")[0] if found else None
         cause = cause.__cause__
     return None
-

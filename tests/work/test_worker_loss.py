@@ -213,9 +213,7 @@ def test_workers_that_do_not_start_break_the_pool_with_their_last_words(client: 
         assert {info.state for info in pool.status().worker_infos} <= {WorkerState.FAILED, WorkerState.ENDING}
 
 
-def test_a_worker_that_never_announces_itself_is_given_up(
-    client: IrisClient, tmp_path: Path
-) -> None:
+def test_a_worker_that_never_announces_itself_is_given_up(client: IrisClient, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import signal; signal.pause()")
     config = WorkerPoolConfig(
         num_workers=1,
