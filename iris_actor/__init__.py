@@ -8,9 +8,12 @@ from iris_actor.actor.balancer import Balancer
 from iris_actor.actor.broadcast import Broadcast, CallResult
 from iris_actor.actor.client import ActorClient
 from iris_actor.actor.context import CallContext, call_context, trace_context
+from iris_actor.actor.fixed_resolver import FixedResolver
 from iris_actor.actor.method import method
 from iris_actor.actor.pool import ActorPool
-from iris_actor.actor.resolver import EtcdResolver, FixedResolver, RegistryResolver, Resolver, ResolveResult
+from iris_actor.actor.registry_resolver import EtcdResolver, RegistryResolver
+from iris_actor.actor.resolve_result import ResolveResult
+from iris_actor.actor.resolver import Resolver
 from iris_actor.actor.result_stream import ResultStream
 from iris_actor.actor.server import ActorServer
 from iris_actor.codec import travel_by_value

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from iris_actor.actor.balancer import Balancer, make_balancer
 from iris_actor.actor.blocking_call import BlockingCall
 from iris_actor.actor.broadcast import Broadcast
+from iris_actor.actor.endpoint_source import EndpointSource
 from iris_actor.actor.future_call import AsyncCall, FutureCall
 from iris_actor.actor.mapping import map_calls
 from iris_actor.actor.options import DEFAULT, CallOptions
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
     from concurrent.futures import Future
 
-    from iris_actor.actor.resolver import OnFull, Resolver
     from iris_actor.registry.endpoint import Endpoint
 
 T = TypeVar("T")
+OnFull = Literal["wait", "raise"]
 P = TypeVar("P", bound=PendingCall)
 
 
@@ -74,7 +75,7 @@ class ActorPool(Generic[T]):
 
     def __init__(
         self,
-        resolver: Resolver,
+        resolver: EndpointSource,
         name: str,
         actor_type: type[T] | None = None,
         *,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from iris_actor.actor.balancer import Balancer
-from iris_actor.actor.resolver import Resolver
+from iris_actor.actor.endpoint_source import EndpointSource
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.retry import Backoff
 from iris_actor.rpc.client_session import ClientSession
@@ -19,7 +19,7 @@ _SET_ASIDE = Backoff(first=0.25, most=10.0)
 class Routes:
     """Chooses endpoints of one name. Thread-safe."""
 
-    def __init__(self, resolver: Resolver, name: str, balancer: Balancer) -> None:
+    def __init__(self, resolver: EndpointSource, name: str, balancer: Balancer) -> None:
         self._resolver = resolver
         self._credentials = resolver.credentials
         self._name = name

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from iris_actor.actor.environment import Environment
-from iris_actor.actor.resolver import RegistryResolver, Resolver
+from iris_actor.actor.registry_resolver import RegistryResolver
+from iris_actor.actor.resolver import Resolver
 from iris_actor.naming import JobId, check_namespace
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.work.launcher import Launcher

@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from iris_actor.actor.pool import ActorPool
-from iris_actor.actor.resolver import Resolver, ResolveResult
+from iris_actor.actor.resolve_result import ResolveResult
+from iris_actor.actor.resolver import Resolver
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.work.worker import Worker

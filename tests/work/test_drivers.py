@@ -328,7 +328,7 @@ def test_a_forked_child_is_told_that_the_pool_is_not_its_own(finish: Finish) -> 
 def test_a_task_outlives_the_deadline_of_the_call_that_submits_it(finish: Finish) -> None:
     code, out, err = finish("""
         import time
-        from iris_actor.actor.resolver import FixedResolver
+        from iris_actor import FixedResolver
         from iris_actor.actor.server import ActorServer
         from iris_actor.work.pool import WorkerPool
 

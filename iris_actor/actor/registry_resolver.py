@@ -1,0 +1,152 @@
+"""RegistryResolver and EtcdResolver: names looked up in a registry, from its watched cache."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from iris_actor.actor.environment import REGISTRY, Environment
+from iris_actor.actor.resolve_result import ResolveResult
+from iris_actor.actor.resolver import Resolver
+from iris_actor.errors import InvalidURLError, OutsideJobError
+from iris_actor.registry import connect_registry
+from iris_actor.registry.registry import Directory, Registry
+from iris_actor.rpc.credentials import Credentials
+
+
+class RegistryResolver(Resolver):
+    """Resolves names in a registry.
+
+    Args:
+        registry: URL (``etcd://host:2379``, ``memory://name``) or a Registry. None takes ``IRIS_REGISTRY``.
+        namespace: where names that are not absolute live. None takes the job's, and ``"default"``
+            outside a job.
+        credentials: what the servers of the actors ask for.
+
+    Raises:
+        OutsideJobError: without `registry` outside a job.
+        InvalidURLError, InvalidNameError: (ValueErrors) for a bad URL or namespace.
+
+    A pickled copy connects to the same registry; it carries the registry's URL and the credentials.
+    """
+
+    def __init__(
+        self,
+        registry: str | Registry | None = None,
+        *,
+        namespace: str | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        environment = Environment.read()
+        self.namespace = environment.namespace(namespace)
+        self.credentials = credentials
+        source = registry if registry is not None else environment.registry
+        if source is None:
+            raise OutsideJobError(REGISTRY)
+        self._registry = connect_registry(source)
+        self._lock = threading.Lock()  # guards the tables
+        self._directories: dict[str, Directory] = {}
+        self._full_names: dict[str, str] = {}
+        self._results: dict[str, ResolveResult] = {}
+        self._closed = False
+        self._directory(self.namespace)
+
+    def _directory(self, namespace: str) -> Directory:
+        directory = self._directories.get(namespace)
+        if directory is None:
+            with self._lock:
+                if self._closed:
+                    raise RuntimeError("the resolver is closed")
+                directory = self._directories.get(namespace)
+                if directory is None:
+                    directory = self._directories[namespace] = self._registry.directory(namespace)
+        return directory
+
+    def _full(self, name: str) -> str:
+        full = self._full_names.get(name)
+        if full is None:
+            full = self._full_names[name] = self.qualify(name, framework=True)
+        return full
+
+    def resolve(self, name: str) -> ResolveResult:
+        full = self._full(name)
+        directory = self._directory(full.split("/", 1)[0])
+        endpoints = directory.endpoints(full)
+        known = self._results.get(full)
+        if known is not None and known.endpoints is endpoints:
+            return known
+        result = self._results[full] = ResolveResult(full, endpoints, directory.revision)
+        return result
+
+    def list(self, prefix: str = "", *, timeout: float | None = 5.0) -> list[str]:
+        full = prefix[1:] if prefix.startswith("/") else f"{self.namespace}/{prefix}"
+        directory = self._directory(full.split("/", 1)[0])
+        directory.wait_synced(timeout)
+        return directory.names(full)
+
+    def subscribe(self, name: str, on_change: Callable[[], None]) -> Callable[[], None]:
+        full = self._full(name)
+
+        def changed(names: frozenset[str]) -> None:
+            if full in names:
+                on_change()
+
+        return self._directory(full.split("/", 1)[0]).subscribe(changed)
+
+    def wait_synced(self, name: str, timeout: float | None = None) -> bool:
+        return self._directory(self._full(name).split("/", 1)[0]).wait_synced(timeout)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            directories = list(self._directories.values())
+        for directory in directories:
+            directory.close()
+        self._registry.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared_resolver, (type(self), self._registry.url, self.namespace, self.credentials)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(namespace={self.namespace!r})"
+
+
+class EtcdResolver(RegistryResolver):
+    """Resolves names in an etcd registry; see `RegistryResolver`.
+
+    Args:
+        url: ``etcd://host:2379[,host2:2379...][/prefix][?ttl=10]``. None takes ``IRIS_REGISTRY``.
+
+    Raises:
+        InvalidURLError: (a ValueError) for another kind of URL.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        namespace: str | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        if url is not None and not url.startswith("etcd://"):
+            raise InvalidURLError(url, "EtcdResolver takes an etcd:// URL")
+        super().__init__(url, namespace=namespace, credentials=credentials)
+
+
+_shared: dict[Any, RegistryResolver] = {}
+_shared_lock = threading.Lock()
+
+
+def _shared_resolver(
+    cls: type[RegistryResolver], url: str, namespace: str, credentials: Credentials | None
+) -> RegistryResolver:
+    """The resolver that handles which arrived in this process share; it lives as long as the process."""
+    key = (cls, url, namespace, credentials)
+    with _shared_lock:
+        resolver = _shared.get(key)
+        if resolver is None:
+            resolver = _shared[key] = cls(url, namespace=namespace, credentials=credentials)
+        return resolver
