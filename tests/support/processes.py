@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.waiting import until
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -95,8 +97,13 @@ class ServerProcess:
         self.process.terminate()
 
     def pause(self) -> None:
-        """SIGSTOP."""
+        """SIGSTOP, and wait until every thread has stopped: the signal alone is not waited for."""
         os.kill(self.pid, signal.SIGSTOP)
+        until(self._stopped)
+
+    def _stopped(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
 
     def resume(self) -> None:
         """SIGCONT."""
