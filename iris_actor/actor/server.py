@@ -14,7 +14,8 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -30,6 +31,9 @@ from iris_actor.rpc.incoming_call import IncomingCall
 from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.server import RpcServer
+
+_SIGNAL_LATENCY = 0.2
+"""Seconds within which a signal is noticed in the worst case."""
 
 
 class ActorServer:
@@ -258,7 +262,11 @@ class ActorServer:
             for number in (signal.SIGTERM, signal.SIGINT):
                 previous[number] = signal.signal(number, on_signal)
         try:
-            self._wake.get()
+            # A signal that comes just before the wait blocks does not interrupt it, and its handler runs
+            # when the wait ends: hence short ones.
+            while not signals and not self._closed.is_set():
+                with suppress(Empty):
+                    self._wake.get(timeout=_SIGNAL_LATENCY)
             if not self._closed.is_set():
                 self.drain(self._drain_timeout)
                 self.stop()

@@ -18,7 +18,8 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from iris_actor import codec
@@ -160,7 +161,9 @@ class TaskRunner:
             try:
                 batch, task = self._queue.popleft()
             except IndexError:
-                self._wake.get()
+                # With a timeout: a signal that comes just before the wait blocks does not interrupt it.
+                with suppress(Empty):
+                    self._wake.get(timeout=0.5)
                 continue
             if task.seq == 0:
                 # Should it kill the process, the first task that needs it is the one to blame.
