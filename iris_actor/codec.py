@@ -220,6 +220,18 @@ def load_arguments(body: Body) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return args, kwargs
 
 
+def load_result(target: str, body: Body) -> Any:
+    """The value that a call of `target` returned or yielded.
+
+    Raises:
+        SerializationError: naming `target`, when it cannot be rebuilt here.
+    """
+    try:
+        return loads(body)
+    except SerializationError as error:
+        raise SerializationError.of(target, str(error), may_have_run=True) from error.__cause__
+
+
 def dump_exception(error: BaseException, *, skip: TracebackType | None = None) -> Body:
     """The body of an exception: type name, message, formatted traceback, and its pickle if it has one.
 

@@ -6,8 +6,7 @@ import threading
 from typing import Any
 
 from iris_actor.actor.pending_call import PendingCall
-from iris_actor.codec import Body, load_exception, loads
-from iris_actor.errors import SerializationError
+from iris_actor.codec import Body, load_exception, load_result
 
 
 class BlockingCall(PendingCall):
@@ -48,10 +47,7 @@ class BlockingCall(PendingCall):
             body, raised = outcome
             if raised:
                 raise load_exception(body)
-            try:
-                return loads(body)
-            except SerializationError as error:
-                raise SerializationError.of(self.target, str(error), may_have_run=True) from error.__cause__
+            return load_result(self.target, body)
         finally:
             del outcome  # an exception's traceback holds this frame
 

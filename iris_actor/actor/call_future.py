@@ -7,7 +7,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from iris_actor.actor.callbacks import run_callback
-from iris_actor.codec import Body, load_exception, loads
+from iris_actor.codec import Body, load_exception, load_result
 from iris_actor.errors import SerializationError
 from iris_actor.rpc.io_thread import io_thread
 
@@ -98,11 +98,9 @@ class CallFuture(Future[Any]):
         if raised:
             return None, load_exception(body)
         try:
-            return loads(body), None
+            return load_result(self._target, body), None
         except SerializationError as error:
-            wrapped = SerializationError.of(self._target, str(error), may_have_run=True)
-            wrapped.__cause__ = error.__cause__
-            return None, wrapped
+            return None, error
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         super().add_done_callback(_Deferred(fn))

@@ -8,8 +8,7 @@ from typing import Any
 
 from iris_actor.actor.call_future import CallFuture
 from iris_actor.actor.pending_call import PendingCall
-from iris_actor.codec import Body, load_exception, loads
-from iris_actor.errors import SerializationError
+from iris_actor.codec import Body, load_exception, load_result
 from iris_actor.rpc.loop_queue import LoopQueue, queue_into
 
 
@@ -60,10 +59,7 @@ class AsyncCall(PendingCall):
             raise
         if raised:
             raise load_exception(body)
-        try:
-            return loads(body)
-        except SerializationError as error:
-            raise SerializationError.of(self.target, str(error), may_have_run=True) from error.__cause__
+        return load_result(self.target, body)
 
     def _returned(self, body: Body) -> None:
         self._into.call_soon(partial(self._deliver, (body, False)))

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from iris_actor.actor.pending_call import PendingCall
-from iris_actor.codec import Body, load_exception, loads
+from iris_actor.codec import Body, load_exception, load_result
 from iris_actor.deadline import Deadline
 from iris_actor.errors import CallError, SerializationError
 from iris_actor.rpc.limits import STREAM_CREDIT
@@ -73,10 +73,10 @@ class StreamCall(PendingCall):
                 self._session.grant(self, self._taken)
                 self._taken = 0
             try:
-                return loads(arrived)
-            except SerializationError as error:
+                return load_result(self.target, arrived)
+            except SerializationError:
                 self.abandon()
-                raise SerializationError.of(self.target, str(error), may_have_run=True) from error.__cause__
+                raise
         if isinstance(arrived, tuple):
             raise load_exception(arrived[0])
         if isinstance(arrived, BaseException):

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -75,12 +75,6 @@ class Credentials:
     def metadata(self) -> list[tuple[str, str]]:
         """What a caller adds to each gRPC call."""
         return [] if self.token is None else [(TOKEN_KEY, _SCHEME + self.token)]
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, str | None]) -> Self | None:
-        """Credentials of the keys that `values` has; None when it has none."""
-        known = {field.name: values.get(field.name) for field in fields(cls)}
-        return cls(**known) if any(known.values()) else None
 
 
 def _read(path: str | Path | None) -> bytes | None:

@@ -143,10 +143,6 @@ class Link:
         """Whether a stream carries the link at the moment."""
         return self._stream is not None
 
-    def attached_to(self, stream: object) -> bool:
-        """Whether `stream` is the one that carries the link."""
-        return self._stream is stream
-
     def when_flushed(self, callback: Callable[[], None]) -> None:
         """Call `callback` once everything queued is acknowledged, or no stream carries the link."""
         self._on_flushed.append(callback)

@@ -154,7 +154,7 @@ class ServerSession:
         call = SessionCall(self, frame, load.limits.max_payload)
         data = frame.data
         size = 0 if data else sum(frame.parts.sizes)
-        too_large = load.too_large(size)
+        too_large = load.too_large(size) if size else None
         refusal = load.refusal(len(self.calls), size)
         self.calls[call.id] = call
         load.calls.add(call)
