@@ -25,12 +25,13 @@ from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.limits import Limits
 from iris_actor.version import __version__
 from iris_actor.work.client import IrisClient
-from iris_actor.work.config import ResourceSpec, WorkerPoolConfig
+from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.context import IrisContext, get_iris_ctx, iris_ctx
 from iris_actor.work.launcher import Launcher
 from iris_actor.work.local_launcher import LocalLauncher
 from iris_actor.work.pool import WorkerPool
 from iris_actor.work.pool_status import PoolStatus
+from iris_actor.work.resource_spec import ResourceSpec
 
 __all__ = [
     # serving

@@ -267,17 +267,34 @@ class WorkerLostError(IrisError):
         signal: name of the signal that ended it (``"SIGKILL"``), or None.
         attempts: how many workers the task was with.
         stderr: the last lines that the worker wrote to stderr.
+        host: the machine on which it ran; empty when unknown.
+        pid: its process id there; 0 when unknown.
+        reason: what is known beyond that, such as that the kernel's out-of-memory killer was at work.
     """
 
     may_have_run = True
 
     def __init__(
-        self, worker: str, *, exit_code: int | None, signal: str | None, attempts: int, stderr: str = ""
+        self,
+        worker: str,
+        *,
+        exit_code: int | None,
+        signal: str | None,
+        attempts: int,
+        stderr: str = "",
+        host: str = "",
+        pid: int = 0,
+        reason: str = "",
     ) -> None:
         how = f"was ended by {signal}" if signal else f"exited with code {exit_code}"
         if signal is None and exit_code is None:
             how = "was lost"
-        message = f"worker {worker} {how} while it ran the task (attempt {attempts})"
+        who = f"worker {worker}"
+        if pid:
+            who += f" (pid {pid} on {host})" if host else f" (pid {pid})"
+        message = f"{who} {how} while it ran the task (attempt {attempts})"
+        if reason:
+            message += f": {reason}"
         if stderr:
             message += f"; its last words on stderr:\n{stderr}"
         super().__init__(message)
@@ -286,6 +303,9 @@ class WorkerLostError(IrisError):
         self.signal = signal
         self.attempts = attempts
         self.stderr = stderr
+        self.host = host
+        self.pid = pid
+        self.reason = reason
 
 
 class BrokenWorkerPool(IrisError, BrokenExecutor):  # noqa: N818 - named after the stdlib's BrokenProcessPool

@@ -1,89 +1,19 @@
-"""Configuration of worker pools: what one worker needs, and how the pool treats workers and tasks.
+"""WorkerPoolConfig: how a pool treats its workers and tasks.
 
-Both records are checked when they are built, so that a bad value fails where it was written.
+Checked when it is built, so that a bad value fails where it was written.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from iris_actor.naming import qualify
 from iris_actor.retry import Backoff
-
-_MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?\s*\Z", re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-
-
-def parse_memory(value: str | int) -> int:
-    """Bytes that `value` stands for: ``"16GB"`` (decimal), ``"16GiB"`` or ``"16Gi"`` (binary), or a number.
-
-    Raises:
-        ValueError: when it is neither, or not positive.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        size = value
-    else:
-        match = _MEMORY.match(value) if isinstance(value, str) else None
-        if match is None:
-            raise ValueError(
-                f"memory must be a number of bytes or a size like '512MB', '16GB' or '16GiB', got {value!r}"
-            )
-        number, power, binary = match.groups()
-        if binary and not power:
-            raise ValueError(f"memory unit 'iB' needs a prefix, as in '16GiB', got {value!r}")
-        size = int(float(number) * (1024 if binary else 1000) ** _POWERS[power.lower()])
-    if size <= 0:
-        raise ValueError(f"memory must be positive, got {value!r}")
-    return size
-
-
-def _is_int(value: object, *, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceSpec:
-    """What one process asks of the machine that runs it.
-
-    Cluster launchers reserve it. The local launcher reserves nothing; it caps the threads of numeric
-    libraries at `cpu`, so that many workers do not fight over the cores.
-
-    Attributes:
-        cpu: cores, also a fraction.
-        memory: bytes, or a size such as ``"16GB"`` or ``"16GiB"``.
-        gpus: whole GPUs.
-
-    Raises:
-        ValueError: naming the value and its rule.
-    """
-
-    cpu: float = 1
-    memory: str | int = "16GB"
-    gpus: int = 0
-
-    def __post_init__(self) -> None:
-        if not _is_number(self.cpu) or self.cpu <= 0:
-            raise ValueError(f"ResourceSpec.cpu must be a positive number of cores, got {self.cpu!r}")
-        if not _is_int(self.gpus, least=0):
-            raise ValueError(f"ResourceSpec.gpus must be a whole number, 0 or more, got {self.gpus!r}")
-        try:
-            parse_memory(self.memory)
-        except ValueError as error:
-            raise ValueError(f"ResourceSpec.{error}") from None
-
-    @property
-    def memory_bytes(self) -> int:
-        """`memory` in bytes."""
-        return parse_memory(self.memory)
+from iris_actor.work.resource_spec import ResourceSpec, is_int, is_number
 
 
 def default_num_workers() -> int:
@@ -96,48 +26,72 @@ class WorkerPoolConfig:
     """How a `WorkerPool` starts its workers and what it does when they die.
 
     Attributes:
-        num_workers: worker processes; by default as many as this process may use cores.
+        num_workers: worker processes; by default as many as this process may use cores. A pair is the least
+            and the most: the pool grows while tasks wait, and shrinks when workers have nothing to do. The
+            least may be 0 then.
         resources: what each of them needs.
         max_retries: how often a task is run again whose worker died while it ran. 0 promises that a task
             never starts twice, at the price of a pause of one round trip between two tasks.
         name: part of the workers' names in the registry; made up when None.
         initializer: called in each worker before its first task; the pool breaks when it raises.
         initargs: its arguments.
+        task_timeout: seconds that a task may run before it ends as DeadlineExceededError; None for ever.
+            `WorkerPool.options` sets another one for some tasks.
+        cancel_grace: seconds that a task has to return after it was cancelled or its timeout passed, before
+            its worker is ended and replaced.
+        max_tasks_per_worker: how many tasks a worker process runs before it is replaced by a fresh one; None
+            for any number. With ``map(chunksize=n)`` a task is a chunk.
+        idle_timeout: seconds without a task after which a worker that is more than the least is ended.
         max_restarts: how often in a row one worker is replaced that died without a task to blame,
             before the pool gives up on it. The pool breaks when it has given up on all.
         restart_backoff: how long to wait before each of these restarts.
         start_timeout: seconds that a started worker has until it is ready, initializer not counted.
         shutdown_grace: seconds that a worker has to end on its own before it is killed.
         env: environment variables for the workers, beside the driver's own.
+        cwd: their working directory; None for the launcher's default, which is the driver's own on this
+            machine.
+        by_value: modules, or packages, whose functions and classes travel by value whether or not workers
+            can import them. It holds for the whole process.
 
     Raises:
         ValueError: naming the value and its rule.
-        TypeError: when `initializer` cannot be called.
+        TypeError: when `initializer` cannot be called, or `by_value` holds something else than modules.
     """
 
-    num_workers: int = field(default_factory=default_num_workers)
+    num_workers: int | tuple[int, int] = field(default_factory=default_num_workers)
     resources: ResourceSpec = field(default_factory=ResourceSpec)
     max_retries: int = 3
     name: str | None = None
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
+    task_timeout: float | None = None
+    cancel_grace: float = 2.0
+    max_tasks_per_worker: int | None = None
+    idle_timeout: float = 10.0
     max_restarts: int = 3
     restart_backoff: Backoff = field(default_factory=lambda: Backoff(first=0.1, most=10.0))
     start_timeout: float = 60.0
     shutdown_grace: float = 5.0
     env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | os.PathLike[str] | None = None
+    by_value: Sequence[ModuleType] = ()
 
     def __post_init__(self) -> None:
-        if not _is_int(self.num_workers, least=1):
-            raise ValueError(f"num_workers must be a whole number, 1 or more, got {self.num_workers!r}")
+        check_bounds(self.num_workers)
         if not isinstance(self.resources, ResourceSpec):
             raise ValueError(f"resources must be a ResourceSpec, got {self.resources!r}")  # noqa: TRY004 - one kind of error per config
         for name in ("max_retries", "max_restarts"):
-            if not _is_int(getattr(self, name), least=0):
+            if not is_int(getattr(self, name), least=0):
                 raise ValueError(f"{name} must be a whole number, 0 or more, got {getattr(self, name)!r}")
-        for name in ("start_timeout", "shutdown_grace"):
+        if self.max_tasks_per_worker is not None and not is_int(self.max_tasks_per_worker, least=1):
+            raise ValueError(
+                f"max_tasks_per_worker must be a whole number, 1 or more, got {self.max_tasks_per_worker!r}"
+            )
+        for name in ("start_timeout", "shutdown_grace", "cancel_grace", "idle_timeout", "task_timeout"):
             value = getattr(self, name)
-            if not _is_number(value) or value <= 0:
+            if value is None and name == "task_timeout":
+                continue
+            if not is_number(value) or value <= 0:
                 raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
         if self.name is not None:
             if isinstance(self.name, str) and "/" in self.name:
@@ -148,3 +102,31 @@ class WorkerPoolConfig:
         for key, text in dict(self.env).items():
             if not isinstance(key, str) or not isinstance(text, str):
                 raise ValueError(f"env must map str to str, got {key!r}: {text!r}")  # noqa: TRY004
+        if self.cwd is not None and not isinstance(self.cwd, str | os.PathLike):
+            raise ValueError(f"cwd must be a path, got {self.cwd!r}")
+        for module in self.by_value:
+            if not isinstance(module, ModuleType):
+                raise TypeError(f"by_value must hold modules, got {module!r}")
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the most workers."""
+        return check_bounds(self.num_workers)
+
+
+def check_bounds(num_workers: object) -> tuple[int, int]:
+    """The least and the most workers that `num_workers` stands for.
+
+    Raises:
+        ValueError: when it is neither a number of workers nor a pair of them.
+    """
+    if is_int(num_workers, least=1):
+        return num_workers, num_workers  # type: ignore[return-value]
+    if isinstance(num_workers, tuple | list) and len(num_workers) == 2:
+        least, most = num_workers
+        if is_int(least, least=0) and is_int(most, least=max(1, least)):
+            return least, most
+    raise ValueError(
+        "num_workers must be a whole number, 1 or more, or a pair of the least and the most workers,"
+        f" got {num_workers!r}"
+    )

@@ -74,7 +74,7 @@ class Keeper:
         # Not an Event, and `end` takes no lock: Ctrl-C in the main thread, or a finalizer in whatever thread,
         # may come between a lock of Python's own and its release, and would leave it taken for ever.
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        self._target = config.num_workers
+        self._target = config.bounds[0]
         self._ending = False
         self._killed = False
         self._polled: dict[Launch, tuple[ReplicaStatus, ...]] = {}
@@ -344,6 +344,9 @@ class Keeper:
             signal=process.signal if process else None,
             attempts=task.deaths,
             stderr=words,
+            host=process.host if process else "",
+            pid=process.pid if process else 0,
+            reason=process.reason if process else "",
         )
 
     def _died(self, slot: WorkerSlot, how: str, *, explained: bool) -> None:

@@ -28,7 +28,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Protocol, Self
 
-from iris_actor.work.config import ResourceSpec
+from iris_actor.work.resource_spec import ResourceSpec
 
 TASK_INDEX = "IRIS_TASK_INDEX"
 """Environment variable with a replica's index in its launch; every launcher sets it."""

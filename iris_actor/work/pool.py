@@ -31,12 +31,13 @@ from iris_actor import codec
 from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import ForkedProcessError
 from iris_actor.work.client import IrisClient
-from iris_actor.work.config import ResourceSpec, WorkerPoolConfig
+from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.context import get_iris_ctx
 from iris_actor.work.exit_hook import at_exit
 from iris_actor.work.keeper import Keeper
 from iris_actor.work.map_iterator import MapIterator
 from iris_actor.work.pool_status import PoolStatus, TaskCounts, WorkerCounts, WorkerInfo, WorkerState
+from iris_actor.work.resource_spec import ResourceSpec
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -30,6 +30,10 @@ class WorkerInfo:
         host: its machine; empty while unknown.
         restarts: how often it was replaced.
         tasks: how many tasks are with it, running or waiting there.
+        task: name of the function that it runs; None while it runs none, or nobody can tell.
+        running_for: seconds for which it has run that.
+        done: tasks that ended with a value there, its predecessors of that name included.
+        failed: tasks that ended with an exception there.
     """
 
     name: str
@@ -38,6 +42,10 @@ class WorkerInfo:
     host: str
     restarts: int
     tasks: int
+    task: str | None = None
+    running_for: float = 0.0
+    done: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,23 @@ class TaskCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that ended with an exception, or a worker that was lost.
+
+    Attributes:
+        at: when, in seconds since the epoch.
+        worker: where; empty for a task that no worker had.
+        task: name of the function; None for a worker that ran none.
+        text: what happened, in one line.
+    """
+
+    at: float
+    worker: str
+    task: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatus:
     """A pool at one moment.
 
@@ -77,6 +102,8 @@ class PoolStatus:
         tasks: counts by state.
         worker_infos: each worker.
         broken: why the pool can no longer run anything; None while it can.
+        failures: the latest failures, oldest first; some tens are kept.
+        bounds: the least and the most workers that the pool may have.
     """
 
     name: str
@@ -84,3 +111,5 @@ class PoolStatus:
     tasks: TaskCounts
     worker_infos: tuple[WorkerInfo, ...] = ()
     broken: str | None = None
+    failures: tuple[Failure, ...] = ()
+    bounds: tuple[int, int] = (1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from iris_actor.actor.environment import JOB_ID, REGISTRY
@@ -29,6 +30,7 @@ def worker_spec(
         replicas=len(names),
         labels=tuple(names),
         resources=config.resources,
+        cwd=None if config.cwd is None else os.fspath(config.cwd),
         env={
             # gRPC's own handlers make about every second child crash that a task forks (a data loader, say)
             # while the I/O thread runs. A forked child cannot use our connections either way.
