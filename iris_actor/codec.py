@@ -55,7 +55,8 @@ class _TravelsByValueError(Exception):
     """The plain pickler met a function or class whose module the far side may not have."""
 
 
-def _by_value(obj: Any) -> bool:
+def travels_by_value(obj: type | FunctionType) -> bool:
+    """Whether a function or class travels with its code, instead of as its name."""
     module = getattr(obj, "__module__", None)
     if module is None or module in {"__main__", "__mp_main__"} or "<locals>" in obj.__qualname__:
         return True
@@ -91,7 +92,7 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type | FunctionType):
-            if _by_value(obj):
+            if travels_by_value(obj):
                 raise _TravelsByValueError
         elif isinstance(obj, BaseException):
             return _reduce_exception(obj)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import Protocol
 
 from iris_actor.deadline import Deadline
-from iris_actor.rpc.incoming_call import Caller, IncomingCall
+from iris_actor.rpc.incoming_call import Caller
 
 _current: ContextVar[CallContext | None] = ContextVar("iris_call", default=None)
 
@@ -16,12 +17,35 @@ trace_context: ContextVar[Mapping[str, str] | None] = ContextVar("iris_trace_con
 the calls that those make in turn."""
 
 
+class ServedCall(Protocol):
+    """What a context tells of: an `IncomingCall`, or a task of a WorkerPool."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def caller(self) -> Caller: ...
+    @property
+    def deadline(self) -> Deadline | None: ...
+    @property
+    def cancelled(self) -> bool: ...
+    @property
+    def chain(self) -> tuple[str, ...]: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def trace(self) -> Mapping[str, str] | None: ...
+
+
 class CallContext:
-    """The call that the current method serves. Thread-safe, valid for as long as the method runs."""
+    """The call, or the task, that the current code serves. Thread-safe, valid for as long as that runs.
+
+    In a task of a `WorkerPool` the method is the task's function, the actor is its worker, and the deadline
+    is that of the task's timeout.
+    """
 
     __slots__ = ("_call", "actor_id", "actor_name")
 
-    def __init__(self, call: IncomingCall, actor_name: str, actor_id: str) -> None:
+    def __init__(self, call: ServedCall, actor_name: str, actor_id: str) -> None:
         self._call = call
         self.actor_name = actor_name
         self.actor_id = actor_id
@@ -72,9 +96,9 @@ def call_context() -> CallContext:
     """The context of the call that this code serves.
 
     Raises:
-        RuntimeError: outside an actor's method.
+        RuntimeError: outside an actor's method and outside a task.
     """
     context = _current.get()
     if context is None:
-        raise RuntimeError("call_context() outside an actor's method: no call is being served here")
+        raise RuntimeError("call_context() outside an actor's method or a task: no call is being served here")
     return context

@@ -127,6 +127,6 @@ def check_bounds(num_workers: object) -> tuple[int, int]:
         if is_int(least, least=0) and is_int(most, least=max(1, least)):
             return least, most
     raise ValueError(
-        "num_workers must be a whole number, 1 or more, or a pair of the least and the most workers,"
-        f" got {num_workers!r}"
+        f"num_workers must be a whole number, 1 or more, got {num_workers!r}; or a pair of such numbers, the"
+        " least (also 0) and the most"
     )

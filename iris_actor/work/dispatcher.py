@@ -10,7 +10,7 @@ Whoever makes room or work pumps; there is no thread of the dispatcher's own. A 
 gets the next task at once. A worker gets more than one task only while tasks are known to be short: then
 about `BATCH` seconds of work travel in one message, and a second message is on its way while the first is
 being worked on. Where that guess turns out wrong, the tasks that wait behind a slow one are taken back
-(`withdraw_stuck`).
+(`TaskWithdrawal`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,14 @@ from typing import Any
 
 from iris_actor import codec
 from iris_actor.errors import PayloadTooLargeError, SerializationError
+from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.functions import UNKNOWN, Functions
+from iris_actor.work.shared import Shared
 from iris_actor.work.task import Task
+from iris_actor.work.task_future import TaskFuture
+from iris_actor.work.task_options import TaskOptions
 from iris_actor.work.task_queue import TaskQueue
+from iris_actor.work.task_stopper import TaskStopper
 from iris_actor.work.task_wire import (
     FIRST_TASK,
     Definition,
@@ -37,6 +42,7 @@ from iris_actor.work.task_wire import (
     pack,
     unpack,
 )
+from iris_actor.work.task_withdrawal import TaskWithdrawal
 from iris_actor.work.worker_link import WorkerLink
 from iris_actor.work.worker_slot import SlotState, WorkerSlot
 
@@ -45,8 +51,6 @@ BATCH = 0.002
 MAX_BATCH = 256
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of arguments that a batch may have; a larger task travels alone."""
-STUCK = 0.05
-"""Seconds without progress after which tasks that wait with a worker are taken back."""
 MAX_BY_VALUE = 16
 """Modules that are sent by value for the sake of one task before it is given up."""
 
@@ -55,39 +59,69 @@ class Dispatcher:
     """The queue of a pool and the tasks that are with its workers. Thread-safe.
 
     Args:
-        prefetch: whether a worker may hold tasks beside the one it runs.
+        config: of the pool.
+        prefetch: whether a worker may hold tasks beside the one it runs: not unless somebody knows which of
+            them killed it.
         wake: has the keeper look at workers that changed.
 
     Attributes:
         lock: guards this object, `queue`, and every slot.
+        queue: tasks that no worker has.
+        functions: what tasks call, and the objects that they share.
+        stopper: ends tasks that workers have.
+        withdrawal: takes back tasks that wait behind a slow one.
+        wake: see above.
         ending: whether the keeper waits for the last task.
-        watched: whether the keeper calls `withdraw_stuck` at short intervals.
+        hungry: whether the keeper knows that tasks wait for a worker; it sets this where it cares.
     """
 
-    def __init__(self, *, prefetch: bool, wake: Callable[[], None]) -> None:
+    def __init__(self, config: WorkerPoolConfig, *, prefetch: bool, wake: Callable[[], None]) -> None:
         self.lock = threading.Lock()
         self.queue = TaskQueue(self.lock)
         self.slots: list[WorkerSlot] = []
+        self.functions = Functions()
+        self.wake = wake
+        self.stopper = TaskStopper(self, config.cancel_grace)
+        self.withdrawal = TaskWithdrawal(self)
         self.ending = False
-        self.watched = False
-        self._functions = Functions()
+        self.hungry = True
+        self._config = config
         self._prefetch = prefetch
-        self._wake = wake
         self._roomy: dict[WorkerSlot, None] = {}
-        self._ready = 0
+        self.ready = 0
         self._seqs = itertools.count(FIRST_TASK)
         self._batch_ids = itertools.count(1)
 
-    def submit(self, fn: Callable[..., Any], args: Any, kwargs: Any, **options: Any) -> Future[Any]:
-        """Queue a call; `options` are those of `Task`. A function that does not pickle fails its future.
+    def submit(
+        self,
+        fn: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        options: TaskOptions,
+        *,
+        spread: bool = False,
+        weight: int = 1,
+    ) -> TaskFuture[Any]:
+        """Queue a call; `spread` and `weight` as in `Task`. A function that does not pickle fails its future.
 
         Raises:
             BrokenWorkerPool: the pool is broken.
         """
-        task = Task(next(self._seqs), fn, args, kwargs, **options)
+        config = self._config
+        task = Task(
+            next(self._seqs),
+            fn,
+            args,
+            kwargs,
+            canceller=self.stopper.cancel,
+            timeout=config.task_timeout if options.timeout is None else options.timeout,
+            max_retries=config.max_retries if options.max_retries is None else options.max_retries,
+            spread=spread,
+            weight=weight,
+        )
         future = task.future
         try:
-            task.function = self._functions.find(task.fn)
+            task.function = self.functions.find(task.fn)
         except Exception as error:
             self.queue.spoiled(task, does_not_pickle(error))
             return future
@@ -95,12 +129,15 @@ class Dispatcher:
         # Read after the insertion: whoever makes room later pumps, and sees the task.
         if self._roomy:
             self.pump()
+        elif not self.hungry:
+            self.hungry = True
+            self.wake()
         return future
 
     def expected(self, fn: Callable[..., Any]) -> float:
         """Seconds that a call of `fn` takes, as far as anyone can tell."""
         try:
-            return self._functions.find(fn).mean
+            return self.functions.find(fn).mean
         except Exception:  # it does not pickle: the call will say so
             return UNKNOWN
 
@@ -115,15 +152,26 @@ class Dispatcher:
     def set_state(self, slot: WorkerSlot, state: SlotState) -> None:
         """Move `slot` on. Call with the lock."""
         slot.state = state
-        self._ready = sum(each.state is SlotState.READY and not each.retiring for each in self.slots)
+        self.ready = sum(each.state is SlotState.READY and not each.retiring for each in self.slots)
         self.update(slot)
 
     def _has_room(self, slot: WorkerSlot) -> bool:
         if slot.state is not SlotState.READY or slot.feeding or slot.retiring or slot.link is None:
             return False
+        if slot.abandoned or self._may_take(slot) < 1:
+            return False
         if not slot.outstanding:
             return True
         return self._prefetch and not slot.withdrawing and slot.load < BATCH and slot.link.batches < 2
+
+    def _may_take(self, slot: WorkerSlot) -> int:
+        """How many more tasks the process of `slot` may get."""
+        most = self._config.max_tasks_per_worker
+        return MAX_BATCH if most is None else most - slot.finished - len(slot.outstanding)
+
+    def is_spent(self, slot: WorkerSlot) -> bool:
+        """Whether its process has run as many tasks as one may."""
+        return slot.state is SlotState.READY and self._may_take(slot) < 1 and not slot.outstanding
 
     def pump(self) -> None:
         """Give tasks to workers until one or the other runs out."""
@@ -137,14 +185,14 @@ class Dispatcher:
                 unsent = self._send(slot, link, tasks)
             except Exception as error:  # the link cannot even take a call: the keeper sees to the worker
                 unsent = []
-                self._link_failed(link, error)
+                self.link_failed(link, error)
             with self.lock:
                 slot.feeding = False
-                unsent = [task for task in unsent if self._take_back(slot, task.seq) is not None]
+                unsent = [task for task in unsent if self.take_back(slot, task.seq) is not None]
                 self.queue.waiting.extendleft(reversed(unsent))
                 self.update(slot)
 
-    def _take_back(self, slot: WorkerSlot, seq: int) -> Task | None:
+    def take_back(self, slot: WorkerSlot, seq: int) -> Task | None:
         """The task, if it is still with `slot`; then no more. Call with the lock."""
         task = slot.outstanding.pop(seq, None)
         if task is not None:
@@ -176,12 +224,17 @@ class Dispatcher:
     def _assign(self, slot: WorkerSlot) -> list[Task]:
         """Give `slot` a task, or several that are short, but no more than its share of the queue."""
         waiting = self.queue.waiting
-        most = min(MAX_BATCH, -(-len(waiting) // max(1, self._ready))) if self._prefetch else 1
+        share = min(MAX_BATCH, -(-len(waiting) // max(1, self.ready)))
+        most = min(share, self._may_take(slot)) if self._prefetch else 1
         was_idle = not slot.outstanding
         cost = 0.0
         tasks: list[Task] = []
         while waiting and len(tasks) < most:
             expected = waiting[0].expected
+            if waiting[0].max_retries == 0:
+                # It must not start twice. Beside others it might: when its worker dies, nobody can tell a
+                # task that finished, but whose outcome was lost, from one that never started.
+                expected = max(expected, 2 * BATCH)
             if (tasks or not was_idle) and cost + expected > BATCH:
                 break
             if self.queue.start_next():
@@ -211,20 +264,20 @@ class Dispatcher:
                 message, nbytes = task.message()
             except Exception as error:
                 with self.lock:
-                    ours = self._take_back(slot, task.seq) is not None
+                    ours = self.take_back(slot, task.seq) is not None
                 if ours:
                     self.queue.reject(task, does_not_pickle(error))
                 continue
-            function = task.function
-            body = None if function is None or function.id in link.known else function.body
-            if body is not None:
-                nbytes += body.nbytes
+            missing = [each for each in task.definitions if each.id not in link.known]
+            nbytes += sum(each.body.nbytes for each in missing if each.body is not None)
             if messages and size + nbytes > BATCH_BYTES:
                 unsent = tasks[number:]
                 break
-            if function is not None and body is not None:
-                link.known.add(function.id)
-                definitions.append(tuple(Definition(function.id, pack(body))))
+            for each in missing:
+                if each.body is not None:
+                    link.known.add(each.id)
+                    frozen = isinstance(each, Shared)
+                    definitions.append(tuple(Definition(each.id, pack(each.body), frozen)))
             size += nbytes
             messages.append(message)
         if not messages:
@@ -234,18 +287,22 @@ class Dispatcher:
         batch_id = next(self._batch_ids)
         reply = partial(self._on_reply, slot, link, batch_id, [message[0] for message in messages])
         link.run(batch_id, definitions, self._forget(link), messages, reply)
-        if len(messages) > 1 and not self.watched:
-            self.watched = True
-            self._wake()
+        waits = len(messages) > 1 and not self.withdrawal.watched
+        timed = not self.stopper.watched and any(task.timeout is not None for task in tasks)
+        if waits or timed:
+            self.withdrawal.watched = self.withdrawal.watched or waits
+            self.stopper.watched = self.stopper.watched or timed
+            self.wake()
         return unsent
 
     def _forget(self, link: WorkerLink) -> list[int]:
-        """Functions that the worker may drop, because no task will refer to them again."""
-        if self._functions.forgotten:
+        """Definitions that the worker may drop, because no task will refer to them again."""
+        forgotten = self.functions.definitions.forgotten
+        if forgotten:
             with self.lock:
                 links = [slot.link for slot in self.slots if slot.link is not None]
-                while self._functions.forgotten:
-                    number = self._functions.forgotten.popleft()
+                while forgotten:
+                    number = forgotten.popleft()
                     for each in links:
                         if number in each.known:
                             each.known.discard(number)
@@ -264,7 +321,7 @@ class Dispatcher:
             self._batch_failed(slot, link, seqs, error)
             return
         except BaseException as error:  # also CancelledError; no outcome of a task travels this way
-            self._link_failed(link, error)
+            self.link_failed(link, error)
             return
         finished = self._take_outcomes(slot, link, messages, complete=complete)
         messages.clear()  # the call keeps the list, and shall not keep the results
@@ -275,7 +332,7 @@ class Dispatcher:
         finished.reverse()
         try:
             while finished:
-                self._finish(*finished.pop())
+                self._finish(slot, *finished.pop())
         finally:
             self._wake_if_needed(slot)
 
@@ -290,9 +347,15 @@ class Dispatcher:
                 return []
             for message in messages:
                 seq, kind, _, seconds, _ = message
-                task = self._take_back(slot, seq)
+                slot.finished += 1
+                slot.abandoned.pop(seq, None)
+                task = self.take_back(slot, seq)
                 if task is None:
                     continue
+                if kind == Kind.VALUE:
+                    slot.done += 1
+                else:
+                    slot.failed += 1
                 if task.function is not None and kind != Kind.NOT_REBUILT:
                     task.function.measured(seconds / task.weight)
                 finished.append((task, message))
@@ -304,10 +367,11 @@ class Dispatcher:
     def _wake_if_needed(self, slot: WorkerSlot) -> None:
         with self.lock:
             needed = slot.retiring or slot.state is not SlotState.READY or (self.ending and self.queue.idle)
+            needed = needed or self._may_take(slot) < 1
         if needed:
-            self._wake()
+            self.wake()
 
-    def _finish(self, task: Task, message: tuple[Any, ...]) -> None:
+    def _finish(self, slot: WorkerSlot, task: Task, message: tuple[Any, ...]) -> None:
         outcome = OutcomeMessage(*message)
         body = unpack(outcome.packed)
         try:
@@ -316,7 +380,7 @@ class Dispatcher:
             else:
                 error = codec.load_exception(body)
         except SerializationError as broken:
-            self.queue.reject(task, broken)
+            self.queue.reject(task, broken, slot.name)
             return
         if outcome.kind == Kind.VALUE:
             self.queue.resolve(task, value)
@@ -324,21 +388,25 @@ class Dispatcher:
         missing = outcome.missing if outcome.kind == Kind.NOT_REBUILT else None
         if missing and self._retry_by_value(task, missing):
             return
-        self.queue.reject(task, error)
+        self.queue.reject(task, error, slot.name)
 
     def send_by_value(self, module_name: str) -> bool:
         """See `Functions.send_by_value`."""
-        return self._functions.send_by_value(module_name)
+        return self.functions.send_by_value(module_name)
 
     def _retry_by_value(self, task: Task, module_name: str) -> bool:
         """Queue `task` again, with a module by value that workers do not have. False when that is no use."""
-        if task.by_value >= MAX_BY_VALUE or not self._functions.send_by_value(module_name):
+        if task.by_value >= MAX_BY_VALUE or not self.functions.send_by_value(module_name):
             return False
-        task.repickle()
         try:
-            task.function = self._functions.find(task.fn)
+            renewed = task.repickle(self.functions.version)
+            task.function = self.functions.find(task.fn)
         except Exception:
             return False
+        with self.lock:
+            for slot in self.slots:
+                if slot.link is not None:
+                    slot.link.known.difference_update(each.id for each in renewed)
         self.queue.requeue([task])
         self.pump()
         return True
@@ -351,66 +419,29 @@ class Dispatcher:
             link.batches -= 1
             link.known.clear()  # its definitions may not have arrived
             mine = slot.link is link
-            found = [self._take_back(slot, seq) for seq in seqs] if mine else []
+            found = [self.take_back(slot, seq) for seq in seqs] if mine else []
             self.update(slot)
         for task in found:
             if task is not None:
-                self.queue.reject(task, error)
+                self.queue.reject(task, error, slot.name)
         self.pump()
         self._wake_if_needed(slot)
 
-    def _link_failed(self, link: WorkerLink, error: BaseException) -> None:
+    def link_failed(self, link: WorkerLink, error: BaseException) -> None:
+        """A call of the worker's failed: the keeper looks what became of it."""
         with self.lock:
             link.batches = 0
             if link.error is None:
                 link.error = error
-        self._wake()
+        self.wake()
 
     # --- what the keeper asks -------------------------------------------------------------------------
-
-    @property
-    def watches(self) -> bool:
-        """Whether tasks wait with a worker that may be stuck. Call with the lock."""
-        return self._ready > 1 and any(len(slot.outstanding) > 1 for slot in self.slots)
-
-    def withdraw_stuck(self) -> None:
-        """Take back what waits behind a task that takes longer than expected."""
-        now = time.monotonic()
-        asked = []
-        with self.lock:
-            if not self.watches:
-                return
-            for slot in self.slots:
-                stuck = len(slot.outstanding) > 1 and now - slot.moved_at > STUCK
-                waits = slot.state is not SlotState.READY or slot.withdrawing or slot.feeding
-                if stuck and not waits and slot.link is not None:
-                    slot.withdrawing = True
-                    self.update(slot)
-                    asked.append((slot, slot.link))
-        for slot, link in asked:
-            link.withdraw(partial(self._on_withdrawn, slot, link))
-
-    def _on_withdrawn(self, slot: WorkerSlot, link: WorkerLink, call: Future[Any]) -> None:
-        try:
-            seqs = call.result()
-        except BaseException as error:
-            self._link_failed(link, error)
-            return
-        with self.lock:
-            if slot.link is not link:
-                return
-            slot.withdrawing = False
-            taken = [task for seq in seqs if (task := self._take_back(slot, seq)) is not None]
-            if slot.outstanding:
-                slot.load = max(slot.load, BATCH)  # longer than anyone expected, it gets nothing beside
-            self.update(slot)
-        self.queue.requeue(sorted(taken, key=lambda task: task.seq))
-        self.pump()
 
     def take_from(self, slot: WorkerSlot) -> list[Task]:
         """The tasks that were with a worker that is lost, in its order. Call with the lock."""
         tasks = list(slot.outstanding.values())
         slot.outstanding.clear()
+        slot.abandoned.clear()
         slot.load = 0.0
         slot.withdrawing = False
         return tasks
@@ -425,4 +456,4 @@ class Dispatcher:
                 tasks += self.take_from(slot)
                 self.update(slot)
         self.queue.fail(tasks)
-        self._wake()
+        self.wake()

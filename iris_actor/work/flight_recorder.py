@@ -1,8 +1,9 @@
-"""Flight recorder: a number in memory shared by driver and worker, which survives the worker's death.
+"""Flight recorder: two numbers in memory shared by driver and worker, which survive the worker's death.
 
-The worker writes the sequence number of the task that it is about to run, which costs it a store to memory;
-the driver reads it only after a death. That tells which of the tasks that were with the worker was running
-and which were merely waiting: replies cannot tell, because the last of them die with the process.
+The worker writes the sequence number of the task that it is about to run, and when that was, which costs it
+a store to memory. After a death that tells which of the tasks that were with the worker was running and which
+were merely waiting: replies cannot tell, because the last of them die with the process. While the worker
+lives it tells how long a task has been running, also when the worker is too busy to answer.
 """
 
 from __future__ import annotations
@@ -10,12 +11,21 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from typing import NamedTuple
 
 RECORDER_FD = "IRIS_RECORDER_FD"
 """Environment variable with the number of the inherited file descriptor."""
 
-_SIZE = 8
-_NUMBER = struct.Struct("=Q")
+_RECORD = struct.Struct("=Qd")
+_SIZE = _RECORD.size
+_READS = 8
+
+
+class Recording(NamedTuple):
+    """What a worker noted last: a task's sequence number, and when it started, on the monotonic clock."""
+
+    seq: int
+    since: float
 
 
 class FlightRecorder:
@@ -25,9 +35,16 @@ class FlightRecorder:
         self.fd = os.memfd_create("iris-recorder")
         os.ftruncate(self.fd, _SIZE)
 
-    def read(self) -> int:
-        """The number that was last written; 0 before the first."""
-        return int(_NUMBER.unpack(os.pread(self.fd, _SIZE, 0))[0])
+    def read(self) -> Recording:
+        """What was last written; task 0 before the first."""
+        data = os.pread(self.fd, _SIZE, 0)
+        # A store may be seen half done. A worker whose tasks change faster than we read has none that is old.
+        for _ in range(_READS):
+            again = os.pread(self.fd, _SIZE, 0)
+            if again == data:
+                break
+            data = again
+        return Recording(*_RECORD.unpack(data))
 
     def close(self) -> None:
         """Give the memory back. Idempotent."""
@@ -51,6 +68,6 @@ class RecorderPen:
         text = os.environ.pop(RECORDER_FD, None)
         return cls(None if text is None else int(text))
 
-    def write(self, number: int) -> None:
-        """Leave `number` for whoever looks after our death."""
-        _NUMBER.pack_into(self._memory, 0, number)
+    def write(self, seq: int, since: float) -> None:
+        """Leave the task's number and start for whoever looks."""
+        _RECORD.pack_into(self._memory, 0, seq, since)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 from threading import Lock
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -19,6 +18,8 @@ from weakref import WeakKeyDictionary
 
 from iris_actor import codec
 from iris_actor.codec import Body
+from iris_actor.work.defined import Defined, Definitions, with_needs
+from iris_actor.work.shared import Shared, collected
 
 UNKNOWN = float("inf")
 """Expected duration of a function that has not been run yet."""
@@ -26,23 +27,27 @@ _WEIGHT = 0.25
 _NOTHING = object()
 
 
-class Function:
+class Function(Defined):
     """One callable as it was captured.
 
     Attributes:
-        id: its number in this pool; 0 for one that travels with each of its tasks.
-        body: its pickle; None where `id` is 0.
         mean: seconds that a call of it lately took in a worker; `UNKNOWN` before the first.
     """
 
-    __slots__ = ("__weakref__", "_captured", "_forgotten", "body", "id", "mean")
+    __slots__ = ("_captured", "mean")
 
-    def __init__(self, number: int, body: Body | None, captured: list[Any], forgotten: deque[int]) -> None:
-        self.id = number
-        self.body = body
+    def __init__(
+        self,
+        definitions: Definitions,
+        number: int,
+        body: Body | None,
+        *,
+        captured: list[Any],
+        needs: tuple[Defined, ...] = (),
+    ) -> None:
+        super().__init__(definitions, number, body, needs)
         self.mean = UNKNOWN
         self._captured = captured
-        self._forgotten = forgotten
 
     def measured(self, seconds: float) -> None:
         """A call took `seconds`."""
@@ -53,22 +58,30 @@ class Function:
         mine = self._captured
         return len(mine) == len(captured) and all(a is b for a, b in zip(mine, captured, strict=True))
 
-    def __del__(self) -> None:
-        # Neither the caller nor a task refers to it any more: workers may drop their copies.
-        if self.id:
-            self._forgotten.append(self.id)
-
 
 class Functions:
-    """The functions of one pool. Thread-safe."""
+    """The functions of one pool. Thread-safe.
+
+    Attributes:
+        definitions: numbers them.
+        version: how many modules were found to be missing in workers, and travel by value since.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._known: WeakKeyDictionary[Callable[..., Any], Function] = WeakKeyDictionary()
         self._kinds: dict[object, Function] = {}
-        self._next_id = 1
-        self.forgotten: deque[int] = deque()
-        """Numbers that no task will use again; whoever tells the workers takes them out."""
+        self._by_value: set[str] = set()
+        self.definitions = Definitions()
+        self.version = 0
+
+    def put(self, value: Any) -> Shared:
+        """A handle for `value` as it is now.
+
+        Raises:
+            SerializationError: (a TypeError) when it cannot be pickled.
+        """
+        return Shared(self.definitions, value, self.version)
 
     def find(self, fn: Callable[..., Any]) -> Function:
         """The record of `fn`, captured now unless it is known and unchanged.
@@ -80,13 +93,15 @@ class Functions:
             # Bound methods and callable objects have state that their tasks must see as it is then.
             return self._kind(getattr(fn, "__func__", None) or (type(fn), getattr(fn, "__name__", "")))
         known = self._known.get(fn)
-        captured = _captured(fn) if isinstance(fn, FunctionType) and _by_value(fn) else []
+        captured = _captured(fn) if isinstance(fn, FunctionType) and codec.travels_by_value(fn) else []
         if known is not None and (not captured or known.is_current(captured)):
             return known
-        body = codec.dumps(fn)
+        with collected(self.definitions) as found:
+            body = codec.dumps(fn)
+        needs = with_needs(found.values())
+        number = self.definitions.next_id()
+        function = Function(self.definitions, number, body, captured=captured, needs=needs)
         with self._lock:
-            function = Function(self._next_id, body, captured, self.forgotten)
-            self._next_id += 1
             self._known[fn] = function
         return function
 
@@ -94,7 +109,7 @@ class Functions:
         with self._lock:
             function = self._kinds.get(key)
             if function is None:
-                function = self._kinds[key] = Function(0, None, [], self.forgotten)
+                function = self._kinds[key] = Function(self.definitions, 0, None, captured=[])
             return function
 
     def send_by_value(self, module_name: str) -> bool:
@@ -114,6 +129,9 @@ class Functions:
         with self._lock:
             codec.travel_by_value(module)
             self._known.clear()
+            if module_name not in self._by_value:
+                self._by_value.add(module_name)
+                self.version += 1
         return True
 
 
@@ -121,10 +139,6 @@ def _is_stateless(fn: Any) -> bool:
     if isinstance(fn, BuiltinFunctionType):
         return isinstance(fn.__self__, ModuleType | None)
     return isinstance(fn, FunctionType | type)
-
-
-def _by_value(fn: Any) -> bool:
-    return fn.__module__ in {None, "__main__", "__mp_main__"} or "<locals>" in fn.__qualname__
 
 
 def _captured(fn: FunctionType) -> list[Any]:
@@ -135,7 +149,7 @@ def _captured(fn: FunctionType) -> list[Any]:
     while queue:
         current = queue.pop()
         for value in _used(current):
-            if isinstance(value, FunctionType) and _by_value(value):
+            if isinstance(value, FunctionType) and codec.travels_by_value(value):
                 if value in seen:
                     continue
                 seen.add(value)

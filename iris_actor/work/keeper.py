@@ -20,12 +20,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from iris_actor.errors import WorkerLostError
 from iris_actor.work.client import IrisClient
 from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.dispatcher import Dispatcher
+from iris_actor.work.elasticity import Elasticity
 from iris_actor.work.launcher import Launch, ReplicaState, ReplicaStatus
-from iris_actor.work.task import Task
+from iris_actor.work.loss import Loss
+from iris_actor.work.pool_status import Failure
 from iris_actor.work.worker_slot import SlotState, WorkerSlot
 from iris_actor.work.worker_starter import WorkerStarter
 
@@ -33,6 +34,8 @@ SETTLE = 0.5
 """Seconds that replies of a worker whose process has ended may still take to arrive."""
 LOST = 10.0
 """Seconds after which a worker that cannot be reached is given up, though its launcher says it runs."""
+UNWIND = 1.0
+"""Seconds between SIGTERM, which raises SystemExit in a task that does not stop, and SIGKILL."""
 TICK = 0.05
 """Seconds between looks while something is likely to change without notice."""
 
@@ -44,6 +47,7 @@ class Keeper:
 
     Attributes:
         dispatcher: of the pool.
+        shut: whether the pool takes no more tasks.
         forked_from: the pool's process, in a child that was forked from it; None in that process itself.
 
     Args:
@@ -62,7 +66,8 @@ class Keeper:
         connect: Callable[[], IrisClient],
         disconnect: Callable[[], None],
     ) -> None:
-        self.dispatcher = Dispatcher(prefetch=prefetch, wake=self.wake)
+        self.dispatcher = Dispatcher(config, prefetch=prefetch, wake=self.wake)
+        self.shut = False
         self.forked_from: int | None = None
         self._name = pool_name
         self._config = config
@@ -74,7 +79,7 @@ class Keeper:
         # Not an Event, and `end` takes no lock: Ctrl-C in the main thread, or a finalizer in whatever thread,
         # may come between a lock of Python's own and its release, and would leave it taken for ever.
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        self._target = config.bounds[0]
+        self._size = Elasticity(self.dispatcher, config.bounds, config.idle_timeout)
         self._ending = False
         self._killed = False
         self._polled: dict[Launch, tuple[ReplicaStatus, ...]] = {}
@@ -89,16 +94,21 @@ class Keeper:
         if self._wakes.empty():
             self._wakes.put(None)
 
-    def resize(self, num_workers: int) -> None:
-        """Aim at another number of workers."""
+    def resize(self, bounds: tuple[int, int]) -> None:
+        """Aim at another number of workers, between the least and the most."""
         with self._lock:
-            self._target = num_workers
+            self._size.resize(bounds)
         self.wake()
 
     @property
     def target(self) -> int:
-        """The number of workers aimed at."""
-        return self._target
+        """The number of workers aimed at now."""
+        return self._size.target
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the most workers."""
+        return self._size.bounds
 
     def end(self, *, kill: bool = False) -> None:
         """End the workers, once no task is left or, with `kill`, at once. Takes no lock, returns at once."""
@@ -182,24 +192,28 @@ class Keeper:
             self.dispatcher.break_down("it was killed")
         if self._should_end():
             return not self._end_workers()
+        self.dispatcher.stopper.expire()
         self._fit_to_target()
         self._start_due()
         for slot in list(self.dispatcher.slots):
             self._look_at(slot)
-        self.dispatcher.withdraw_stuck()
+        self.dispatcher.withdrawal.look()
         return True
 
     def _next_look(self) -> float | None:
         assert self._client is not None  # noqa: S101 - set before the first look
         with self._lock:
-            slots = self.dispatcher.slots
             timeout: float = self._client.launcher.poll_interval
-            self.dispatcher.watched = self.dispatcher.watches
-            if self._ending or self.dispatcher.watched:
+            withdrawal = self.dispatcher.withdrawal
+            withdrawal.watched = withdrawal.needed
+            if self._ending or withdrawal.watched:
                 timeout = TICK
-            due = min((slot.due for slot in slots if slot.due > 0), default=None)
-        if due is not None:
-            timeout = min(timeout, max(0.0, due - time.monotonic()))
+            dues = [slot.due for slot in self.dispatcher.slots if slot.due > 0]
+            dues += [
+                due for due in (self.dispatcher.stopper.next_due(), self._size.next_due()) if due is not None
+            ]
+        if dues:
+            timeout = min(timeout, max(0.0, min(dues) - time.monotonic()))
         return timeout
 
     def _should_end(self) -> bool:
@@ -213,15 +227,16 @@ class Keeper:
 
     def _fit_to_target(self) -> None:
         with self._lock:
-            slots = self.dispatcher.slots
+            self._size.look()
+            slots, target = self.dispatcher.slots, self._size.target
             staying = [slot for slot in slots if not slot.retiring and slot.state is not SlotState.GONE]
-            surplus = len(staying) - self._target
+            surplus = len(staying) - target
             staying.sort(key=_worth)
             for slot in staying[: max(0, surplus)]:
                 slot.retiring = True
                 self.dispatcher.set_state(slot, slot.state)
             taken = {slot.index for slot in slots}
-            free = [index for index in range(len(slots) + self._target) if index not in taken]
+            free = [index for index in range(len(slots) + target) if index not in taken]
             slots.extend(WorkerSlot(index) for index in free[: max(0, -surplus)])
 
     def _start_due(self) -> None:
@@ -255,11 +270,26 @@ class Keeper:
             return
         if ended or slot.state is SlotState.LOST or (slot.link is not None and slot.link.error is not None):
             self._look_at_lost(slot, process, ended=ended)
-        elif slot.retiring:
-            if not slot.outstanding and not slot.feeding:
-                self._end(slot)
+        elif self.dispatcher.stopper.overdue(slot):
+            self._condemn(slot)
+        elif slot.retiring or self.dispatcher.is_spent(slot):
+            self._retire(slot)
         elif slot.state is SlotState.STARTING:
             self._starter.find(slot)
+
+    def _condemn(self, slot: WorkerSlot) -> None:
+        """End a worker whose task does not stop; what it was to do besides goes elsewhere."""
+        slot.ended_for = "a task went on after it was cancelled or its timeout had passed"
+        if slot.launch is not None:
+            slot.launch.cancel(slot.replica, grace=UNWIND)
+
+    def _retire(self, slot: WorkerSlot) -> None:
+        with self._lock:
+            slot.retiring = True
+            idle = not slot.outstanding and not slot.feeding and not slot.abandoned
+        if idle:
+            self._end(slot)
+            self.wake()  # for another in its place
 
     def _process(self, slot: WorkerSlot) -> ReplicaStatus | None:
         launch = slot.launch
@@ -273,6 +303,8 @@ class Keeper:
         with self._changed:
             if slot.state in {SlotState.STARTING, SlotState.SETTING_UP}:
                 slot.was_ready = True
+                slot.moved_at = time.monotonic()
+                slot.finished = 0
                 self.dispatcher.set_state(slot, SlotState.READY)
                 self._changed.notify_all()
         self.dispatcher.pump()
@@ -295,7 +327,7 @@ class Keeper:
         if not ended and not overdue:
             if first and slot.launch is not None:
                 # It cannot be reached, so nobody will ever learn what it does: make sure that it ends.
-                slot.unreachable = str(link.error) if link is not None else ""
+                slot.ended_for = f"it could not be reached: {link.error if link is not None else None}"
                 slot.launch.cancel(slot.replica, grace=1.0)
             return
         if waiting and not overdue:
@@ -304,56 +336,26 @@ class Keeper:
 
     def _bury(self, slot: WorkerSlot, process: ReplicaStatus | None) -> None:
         """Give the tasks of a lost worker to others, and its slot another worker."""
-        link, launch = slot.link, slot.launch
-        recorded = None if launch is None else launch.recorded(slot.replica)
-        words = slot.last_words
+        link = slot.link
+        loss = Loss.of(slot, process)
         with self._lock:
-            tasks = self.dispatcher.take_from(slot)
             slot.link = None
+            again = loss.take_tasks(self.dispatcher)
         if link is not None:
             link.close()
-        running = None
-        if tasks:
-            # Without a recorder a worker has one task at a time.
-            running = tasks[0] if recorded is None else next((t for t in tasks if t.seq == recorded), None)
-        again: list[Task] = []
-        for task in tasks:
-            if task is running:
-                task.deaths += 1
-                if task.deaths > self._config.max_retries:
-                    self.dispatcher.queue.reject(task, self._lost_error(slot, process, task, words))
-                    continue
-            again.append(task)
-        how = process.how if process is not None else "was lost"
-        if slot.unreachable:
-            how = f"was ended, because it could not be reached: {slot.unreachable}"
-        if not slot.was_ready:
-            how += " before it was ready" if link is None else " while it ran the initializer"
-        if words:
-            how += f"; its last words on stderr:\n{words}"
-        self._died(slot, how, explained=running is not None)
+        loss.reject_killer(self.dispatcher.queue)
+        self._died(slot, loss.how, explained=loss.explained)
         self.dispatcher.queue.requeue(again)
         self.dispatcher.pump()
-
-    def _lost_error(
-        self, slot: WorkerSlot, process: ReplicaStatus | None, task: Task, words: str
-    ) -> WorkerLostError:
-        return WorkerLostError(
-            slot.name,
-            exit_code=process.exit_code if process else None,
-            signal=process.signal if process else None,
-            attempts=task.deaths,
-            stderr=words,
-            host=process.host if process else "",
-            pid=process.pid if process else 0,
-            reason=process.reason if process else "",
-        )
 
     def _died(self, slot: WorkerSlot, how: str, *, explained: bool) -> None:
         """The slot's worker is no more: start another, unless it died too often for no visible reason."""
         config = self._config
         give_up = False
         with self._changed:
+            self.dispatcher.queue.failures.append(
+                Failure(time.time(), slot.name, None, how.partition("\n")[0])
+            )
             slot.streak = slot.streak if explained else slot.streak + 1
             slot.due = 0.0
             if slot.retiring:

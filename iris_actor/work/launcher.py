@@ -28,6 +28,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Protocol, Self
 
+from iris_actor.work.flight_recorder import Recording
 from iris_actor.work.resource_spec import ResourceSpec
 
 TASK_INDEX = "IRIS_TASK_INDEX"
@@ -138,8 +139,8 @@ class Launch(Protocol):
     def last_words(self, replica: int) -> str:
         """The last lines that the replica wrote to stderr, as far as the launcher keeps them."""
 
-    def recorded(self, replica: int) -> int | None:
-        """The number that the replica last left in its flight recorder; None without a recorder."""
+    def recorded(self, replica: int) -> Recording | None:
+        """What the replica last left in its flight recorder, also while it runs; None without a recorder."""
 
 
 class Launcher(Protocol):

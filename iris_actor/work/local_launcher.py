@@ -29,7 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from iris_actor.work.flight_recorder import RECORDER_FD, FlightRecorder
+from iris_actor.work.flight_recorder import RECORDER_FD, FlightRecorder, Recording
 from iris_actor.work.launcher import NUM_TASKS, TASK_INDEX, LaunchSpec, ReplicaState, ReplicaStatus
 from iris_actor.work.output_pump import Output, OutputPump, Sink, write_to_driver
 
@@ -52,7 +52,7 @@ class _Replica:
         self.process = process
         self.output = output
         self.recorder = recorder
-        self.recorded: int | None = None
+        self.recorded: Recording | None = None
         self.pidfd: int | None = None
         self.kill_at: float | None = None
         self.ended = False
@@ -108,8 +108,8 @@ class LocalLaunch:
         """The last lines that the replica wrote to stderr."""
         return self._replicas[replica].output.last_words
 
-    def recorded(self, replica: int) -> int | None:
-        """The number in the replica's flight recorder."""
+    def recorded(self, replica: int) -> Recording | None:
+        """What the replica's flight recorder says."""
         return self._launcher._recorded(self._replicas[replica])
 
 
@@ -283,7 +283,7 @@ class LocalLauncher:
                 replica.signal_group(signal.SIGTERM)
             replica.kill_at = kill_at if replica.kill_at is None else min(kill_at, replica.kill_at)
 
-    def _recorded(self, replica: _Replica) -> int | None:
+    def _recorded(self, replica: _Replica) -> Recording | None:
         with self._lock:
             return replica.recorded if replica.ended else replica.recorder.read()
 

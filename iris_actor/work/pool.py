@@ -18,51 +18,62 @@ the launcher; resolver and embedded etcd, where the pool made its own client.
 from __future__ import annotations
 
 import dataclasses
-import operator
-import sys
+import os
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType, TracebackType
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from iris_actor import codec
-from iris_actor.deadline import Deadline, check_timeout
-from iris_actor.errors import ForkedProcessError
+from iris_actor.deadline import check_timeout
+from iris_actor.retry import Backoff
 from iris_actor.work.client import IrisClient
-from iris_actor.work.config import WorkerPoolConfig
+from iris_actor.work.config import WorkerPoolConfig, check_bounds
 from iris_actor.work.context import get_iris_ctx
 from iris_actor.work.exit_hook import at_exit
 from iris_actor.work.keeper import Keeper
-from iris_actor.work.map_iterator import MapIterator
 from iris_actor.work.pool_status import PoolStatus, TaskCounts, WorkerCounts, WorkerInfo, WorkerState
 from iris_actor.work.resource_spec import ResourceSpec
+from iris_actor.work.task_executor import TaskExecutor
+from iris_actor.work.task_options import TaskOptions
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-AHEAD = 0.02
-"""Seconds of work that `map` submits ahead of the consumer, for each worker; `buffersize` wins over it."""
-LEAST_AHEAD = 4
-MOST_AHEAD = 1024
-"""Bounds for the number of tasks that this comes to."""
+
+class PoolOptions(TypedDict, total=False):
+    """The fields of `WorkerPoolConfig`, as keywords of `WorkerPool`."""
+
+    num_workers: int | tuple[int, int]
+    resources: ResourceSpec
+    max_retries: int
+    name: str | None
+    initializer: Callable[..., object] | None
+    initargs: tuple[Any, ...]
+    task_timeout: float | None
+    cancel_grace: float
+    max_tasks_per_worker: int | None
+    idle_timeout: float
+    max_restarts: int
+    restart_backoff: Backoff
+    start_timeout: float
+    shutdown_grace: float
+    env: Mapping[str, str]
+    cwd: str | os.PathLike[str] | None
+    by_value: Sequence[ModuleType]
 
 
-class WorkerPool(Executor):
+class WorkerPool(TaskExecutor):
     """Runs functions in worker processes; a `concurrent.futures.Executor`. Thread-safe.
 
     Args:
         client: where workers announce themselves and what starts them. None takes the job's inside a job,
             else an embedded etcd and local processes that end with the pool.
-        config: how to treat workers and tasks; the keywords below stand for its fields and win over it.
-        num_workers: worker processes; by default as many as this process may use cores.
-        max_workers: the same, by its name in the standard library.
-        resources: what each worker needs.
-        max_retries: how often a task is run again whose worker died while it ran.
-        name: part of the workers' names in the registry.
-        initializer: called with `initargs` in each worker before its first task.
-        initargs: see there.
+        config: how to treat workers and tasks.
+        max_workers: `num_workers` by its name in the standard library; None stands for the default, as there.
+        fields: fields of `WorkerPoolConfig`; they win over those of `config`. The most used are
+            `num_workers`, or a pair of the least and the most; `initializer` and `initargs`;
+            `resources=ResourceSpec(cpu=1, memory="2GB")`; `task_timeout`; `max_retries`; `env` and `cwd`.
 
     Raises:
         ValueError, TypeError: for a bad configuration, or an initializer that cannot be pickled.
@@ -79,124 +90,40 @@ class WorkerPool(Executor):
         client: IrisClient | None = None,
         config: WorkerPoolConfig | None = None,
         *,
-        num_workers: int | None = None,
-        max_workers: int | None = None,
-        resources: ResourceSpec | None = None,
-        max_retries: int | None = None,
-        name: str | None = None,
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
+        max_workers: int | tuple[int, int] | None = None,
+        **fields: Unpack[PoolOptions],
     ) -> None:
         if client is not None and not isinstance(client, IrisClient):
             raise TypeError(f"client must be an IrisClient or None, got {client!r}; num_workers is a keyword")
-        if num_workers is not None and max_workers is not None:
-            raise TypeError("num_workers and max_workers are two names of one thing; give one of them")
-        given = {
-            "num_workers": num_workers if num_workers is not None else max_workers,
-            "resources": resources,
-            "max_retries": max_retries,
-            "name": name,
-            "initializer": initializer,
-            "initargs": initargs or None,
-        }
-        fields: Any = {key: value for key, value in given.items() if value is not None}
-        self._config = dataclasses.replace(config or WorkerPoolConfig(), **fields)
+        unknown = [key for key in fields if key not in PoolOptions.__annotations__]
+        if unknown:
+            known = ", ".join(sorted(PoolOptions.__annotations__))
+            raise TypeError(f"WorkerPool() has no option {unknown[0]!r}; there are {known}")
+        if max_workers is not None:
+            if fields.get("num_workers") is not None:
+                raise TypeError("num_workers and max_workers are two names of one thing; give one of them")
+            fields["num_workers"] = max_workers
+        # The standard library's executors take None for what is not chosen.
+        chosen: Any = {key: value for key, value in fields.items() if value is not None}
+        self._config = dataclasses.replace(config or WorkerPoolConfig(), **chosen)
+        for module in self._config.by_value:
+            codec.travel_by_value(module)
         if self._config.initializer is not None:
             codec.dumps((self._config.initializer, self._config.initargs))
         self._name = self._config.name or f"pool-{uuid.uuid4().hex[:8]}"
         source = _ClientSource(client)
-        # Without a recorder nobody knows which of several tasks killed a worker; and a task that must not
-        # start twice must not be taken for one that did.
-        prefetch = self._config.max_retries > 0 and (client is None or client.launcher.has_recorder)
-        self._keeper = Keeper(
+        # Without a recorder nobody knows which of several tasks killed a worker.
+        prefetch = client is None or client.launcher.has_recorder
+        keeper = Keeper(
             self._name, self._config, prefetch=prefetch, connect=source.open, disconnect=source.close
         )
-        self._dispatcher = self._keeper.dispatcher
-        self._shut = False
+        super().__init__(keeper, TaskOptions())
+        self._dispatcher = keeper.dispatcher
         at_exit(self._keeper)
         # A pool that is dropped without shutdown finishes its tasks and ends, as the stdlib's do.
         self._finalizer = weakref.finalize(self, self._keeper.end)
         self._finalizer.atexit = False
         self._keeper.start()
-
-    # --- Executor -------------------------------------------------------------------------------------
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run ``fn(*args, **kwargs)`` in a worker.
-
-        Returns:
-            Its future: the value, the exception that it raised (with its remote traceback as
-            ``__cause__``), SerializationError when something does not pickle, or WorkerLostError.
-
-        Raises:
-            RuntimeError: after shutdown.
-            BrokenWorkerPool: (a RuntimeError) the pool can run nothing any more.
-            ForkedProcessError: (a RuntimeError) in a child forked from the process that made the pool.
-            TypeError: `fn` cannot be called.
-        """
-        self._check_open()
-        if not callable(fn):
-            raise TypeError(f"submit() needs a callable, got {fn!r}")
-        return self._dispatcher.submit(fn, args, kwargs)
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-        progress: bool = False,
-    ) -> Iterator[T]:
-        """The results of ``fn`` for the items of `iterables`, in order.
-
-        The input is read as results are taken: at most `buffersize` items are ahead of the consumer, so
-        it may be endless.
-
-        Args:
-            fn: the function.
-            iterables: its arguments, as many iterables as it has parameters; the shortest ends the map.
-            timeout: seconds from now after which waiting for a result raises TimeoutError.
-            chunksize: how many items travel as one task.
-            buffersize: how many items may be ahead of the consumer; by default as many as keep the workers
-                busy, which is four chunks for each worker, and more where they are short.
-            progress: show a tqdm bar on stderr.
-
-        Raises:
-            RuntimeError: after shutdown.
-            ValueError: for a bad number.
-
-        The iterator raises what `fn` raised when it comes to that item, and cancels the rest then.
-        """
-        self._check_open()
-        if not callable(fn):
-            raise TypeError(f"map() needs a callable, got {fn!r}")
-        for label, number in (("chunksize", chunksize), ("buffersize", buffersize)):
-            if number is not None and operator.index(number) < 1:
-                raise ValueError(f"{label} must be 1 or more, got {number!r}")
-        deadline = Deadline.of(check_timeout(timeout))
-
-        def ahead() -> int:
-            if buffersize is not None:
-                return -(-buffersize // chunksize)
-            expected = self._dispatcher.expected(fn) * chunksize
-            each = min(MOST_AHEAD, max(LEAST_AHEAD, int(AHEAD / (expected + 1e-9))))
-            return each * self._keeper.target
-
-        def submit(item: Any) -> Future[Any]:
-            self._check_open()
-            if chunksize == 1:
-                return self._dispatcher.submit(fn, item, {})
-            return self._dispatcher.submit(fn, item, {}, spread=True, weight=len(item))
-
-        return MapIterator(
-            submit,
-            zip(*iterables, strict=False),
-            chunksize=chunksize,
-            ahead=ahead,
-            deadline=deadline,
-            bar=_bar(iterables) if progress else None,
-        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks, finish those that were submitted, and end the workers. Idempotent.
@@ -208,7 +135,7 @@ class WorkerPool(Executor):
         """
         if self._keeper.forked_from is not None:  # the pool is the parent's
             return
-        self._shut = True
+        self._keeper.shut = True
         self._finalizer.detach()
         self._keeper.end()
         if cancel_futures:
@@ -236,7 +163,7 @@ class WorkerPool(Executor):
         """End the workers at once; what is not done fails with BrokenWorkerPool. Idempotent."""
         if self._keeper.forked_from is not None:
             return
-        self._shut = True
+        self._keeper.shut = True
         self._finalizer.detach()
         self._keeper.end(kill=True)
 
@@ -247,8 +174,28 @@ class WorkerPool(Executor):
 
     @property
     def num_workers(self) -> int:
-        """How many workers the pool is to have."""
+        """How many workers the pool is to have now."""
         return self._keeper.target
+
+    def put(self, obj: T) -> Any:
+        """Share `obj` with the workers: each gets it once, however many tasks use it.
+
+        Args:
+            obj: anything that pickles. It is copied now; what changes in it later is not seen.
+
+        Returns:
+            A handle (`Shared`) to be passed to tasks in its place: as an argument, anywhere inside one, or
+            as a variable that the function uses. The task gets the object. Large arrays in it are read-only
+            there, and other changes are seen by later tasks of the same worker, so make none. When handle
+            and tasks are gone, the workers' copies go with the next task. Typed as Any, since it stands for
+            the object in calls that are typed.
+
+        Raises:
+            SerializationError: (a TypeError) when it cannot be pickled.
+            RuntimeError: after shutdown.
+        """
+        self._check_open()
+        return self._dispatcher.functions.put(obj)
 
     def status(self) -> PoolStatus:
         """What the pool looks like now."""
@@ -263,6 +210,7 @@ class WorkerPool(Executor):
                 failed=queue.failed,
             )
             broken = queue.broken
+            failures = tuple(queue.failures)
         return PoolStatus(
             name=self._name,
             workers=WorkerCounts(
@@ -274,26 +222,30 @@ class WorkerPool(Executor):
             tasks=tasks,
             worker_infos=infos,
             broken=broken[0] if broken else None,
+            failures=failures,
+            bounds=self._keeper.bounds,
         )
 
-    def resize(self, num_workers: int) -> None:
+    def resize(self, num_workers: int | tuple[int, int]) -> None:
         """Aim at another number of workers; returns at once.
+
+        Args:
+            num_workers: how many, or a pair of the least and the most.
 
         New workers are started; those that are too many finish the tasks they have and end.
 
         Raises:
-            ValueError: for a number below 1.
+            ValueError: for numbers that make no sense.
             RuntimeError: after shutdown.
         """
         self._check_open()
-        dataclasses.replace(self._config, num_workers=num_workers)
-        self._keeper.resize(num_workers)
+        self._keeper.resize(check_bounds(num_workers))
 
     def wait_for_workers(self, count: int | None = None, timeout: float | None = None) -> None:
         """Wait until workers are ready, their initializer included.
 
         Args:
-            count: how many; all of them when None.
+            count: how many; all that the pool aims at now when None.
             timeout: seconds.
 
         Raises:
@@ -304,8 +256,8 @@ class WorkerPool(Executor):
         """
         check_timeout(timeout)
         wanted = self._keeper.target if count is None else count
-        if wanted > self._keeper.target:
-            most = self._keeper.target
+        most = max(self._keeper.target, self._keeper.bounds[0])
+        if wanted > most:
             raise ValueError(f"{wanted} workers will never be ready, the pool is to have {most}")
         in_time = self._keeper.wait_ready(wanted, timeout)
         if self._keeper.ready >= wanted:
@@ -313,15 +265,6 @@ class WorkerPool(Executor):
         self._check_open()
         if not in_time:
             raise TimeoutError(f"{self._keeper.ready} of {wanted} workers were ready after {timeout} s")
-
-    def _check_open(self) -> None:
-        if self._keeper.forked_from is not None:
-            raise ForkedProcessError(self._keeper.forked_from)
-        queue = self._dispatcher.queue
-        if queue.broken is not None and not self._shut:
-            raise queue.broken_error()
-        if self._shut:
-            raise RuntimeError("cannot schedule new futures after shutdown")
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -354,11 +297,3 @@ class _ClientSource:
 
 def _count(infos: Iterable[WorkerInfo], state: WorkerState) -> int:
     return sum(info.state is state for info in infos)
-
-
-def _bar(iterables: tuple[Iterable[Any], ...]) -> Any:
-    from tqdm import tqdm
-
-    sizes = [operator.length_hint(iterable, -1) for iterable in iterables]
-    total = min(sizes) if sizes and min(sizes) >= 0 else None
-    return tqdm(total=total, file=sys.stderr)

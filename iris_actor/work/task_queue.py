@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from iris_actor.codec import exception_text
 from iris_actor.errors import BrokenWorkerPool
+from iris_actor.work.pool_status import Failure
 from iris_actor.work.task import Task
+
+KEPT_FAILURES = 32
+
+
+def one_line(error: BaseException) -> str:
+    """What a list of failures shows of `error`."""
+    text = exception_text(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}"[:300]
 
 
 class TaskQueue:
@@ -21,6 +32,7 @@ class TaskQueue:
         waiting: tasks that no worker has; those that are cancelled meanwhile drop out when they are met.
         broken: why no task can be run any more, and the exception behind that.
         done, failed: tasks that ended with a value, and with an exception.
+        failures: the latest of these and of workers' deaths.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
@@ -30,6 +42,7 @@ class TaskQueue:
         self.broken: tuple[str, BaseException | None] | None = None
         self.done = 0
         self.failed = 0
+        self.failures: deque[Failure] = deque(maxlen=KEPT_FAILURES)
 
     def add(self, task: Task) -> None:
         """Queue a new task. Takes the lock.
@@ -45,8 +58,10 @@ class TaskQueue:
 
     def spoiled(self, task: Task, error: BaseException) -> None:
         """End a new task that cannot even be queued. Takes the lock."""
+        failure = Failure(time.time(), "", task.name, one_line(error))
         with self._lock:
             self.failed += 1
+            self.failures.append(failure)
         task.release()
         task.future.set_exception(error)
 
@@ -93,14 +108,26 @@ class TaskQueue:
             with self._lock:
                 self._unresolved -= 1
 
-    def reject(self, task: Task, error: BaseException) -> None:
-        """End `task` with `error`."""
+    def reject(self, task: Task, error: BaseException, worker: str = "") -> None:
+        """End `task`, which `worker` had, with `error`."""
         future = task.future
+        failure = Failure(time.time(), worker, task.name, one_line(error))
         task.release()
         with self._lock:
             self.failed += 1
+            self.failures.append(failure)
         try:
             future.set_exception(error)
+        finally:
+            with self._lock:
+                self._unresolved -= 1
+
+    def withdraw(self, task: Task) -> None:
+        """End `task`, which is past the point where its future can be cancelled by itself, as cancelled."""
+        future = task.future
+        task.release()
+        try:
+            future.withdraw()
         finally:
             with self._lock:
                 self._unresolved -= 1

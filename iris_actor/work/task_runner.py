@@ -23,11 +23,25 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from iris_actor import codec
+from iris_actor.actor.context import CallContext, _current, trace_context
 from iris_actor.codec import Body
+from iris_actor.deadline import Deadline
 from iris_actor.errors import SerializationError
 from iris_actor.rpc.buffers import own
+from iris_actor.rpc.incoming_call import Caller
 from iris_actor.work.flight_recorder import RecorderPen
-from iris_actor.work.task_wire import Definition, Kind, TaskMessage, does_not_pickle, pack, unpack
+from iris_actor.work.place import Place
+from iris_actor.work.shared import rebuild_with
+from iris_actor.work.task_call import TaskCall
+from iris_actor.work.task_wire import (
+    INITIALIZER,
+    Definition,
+    Kind,
+    TaskMessage,
+    does_not_pickle,
+    pack,
+    unpack,
+)
 
 GRACE = 0.005
 """Seconds for which finished tasks of a batch wait for the rest of it, so that they travel together."""
@@ -41,10 +55,11 @@ class Batch:
     `finished` is written by the main thread only, `withdrawn` by the event loop only.
     """
 
-    __slots__ = ("_eager", "_loop", "_waiter", "finished", "outcomes", "size", "withdrawn")
+    __slots__ = ("_eager", "_loop", "_waiter", "caller", "finished", "outcomes", "size", "withdrawn")
 
-    def __init__(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, size: int, loop: asyncio.AbstractEventLoop, caller: Caller) -> None:
         self.size = size
+        self.caller = caller
         self.finished = 0
         self.withdrawn = 0
         self.outcomes: deque[tuple[Any, ...]] = deque()
@@ -101,23 +116,28 @@ class Batch:
 class TaskRunner:
     """The queue of tasks, and the loop that runs them."""
 
-    def __init__(self, pen: RecorderPen) -> None:
+    def __init__(self, pen: RecorderPen, name: str = "") -> None:
         self._pen = pen
+        self._name = name
         self._queue: deque[tuple[Batch, TaskMessage]] = deque()
         # Wakes `run`. Unlike an Event, a SimpleQueue may be used by a signal's handler.
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._functions: dict[int, Callable[..., Any] | SerializationError] = {}
+        self._defined: dict[int, Any] = {}
+        self._told: set[int] = set()
+        self._place = Place()
         self._stopping = False
         self.busy = False  # whether a task's own code may be running
 
-    def add(self, definitions: Sequence[Any], forgotten: Sequence[int], tasks: Sequence[Any]) -> Batch:
+    def add(
+        self, definitions: Sequence[Any], forgotten: Sequence[int], tasks: Sequence[Any], caller: Caller
+    ) -> Batch:
         """Queue tasks. Called in the event loop.
 
         Definitions are rebuilt by the main thread: unpickling runs code of the user's too.
         """
-        batch = Batch(len(tasks), asyncio.get_running_loop())
-        for function_id in forgotten:
-            self._functions.pop(function_id, None)
+        batch = Batch(len(tasks), asyncio.get_running_loop(), caller)
+        for number in forgotten:
+            self._defined.pop(number, None)
         if definitions:
             first = tasks[0][0]
             self._queue.append((batch, TaskMessage(0, first, (definitions, ()), spread=False)))
@@ -125,8 +145,8 @@ class TaskRunner:
         self._wake.put(None)
         return batch
 
-    def withdraw(self) -> list[int]:
-        """Give the tasks back that have not started. Called in the event loop."""
+    def withdraw(self, only: int | None = None) -> list[int]:
+        """Give tasks back that have not started, all or `only` one. Called in the event loop."""
         kept: list[tuple[Batch, TaskMessage]] = []
         taken = []
         while True:
@@ -134,7 +154,8 @@ class TaskRunner:
                 batch, task = self._queue.pop()
             except IndexError:
                 break
-            if task.seq == 0:  # a definition stays: later tasks count on it
+            # A definition stays: later tasks count on it.
+            if task.seq == 0 or only not in {None, task.seq}:
                 kept.append((batch, task))
                 continue
             batch.withdrawn += 1
@@ -144,6 +165,11 @@ class TaskRunner:
         self._queue.extend(reversed(kept))
         self._wake.put(None)
         return taken
+
+    def tell_to_stop(self, seq: int, *, drop: bool) -> bool:
+        """Have a task's `call_context()` say that it is cancelled; see `Worker.stop`. In the event loop."""
+        self._told.add(seq)
+        return drop and bool(self.withdraw(seq))
 
     def stop(self) -> None:
         """Have `run` return, after the task that is running. Any thread, also a signal handler."""
@@ -157,6 +183,7 @@ class TaskRunner:
 
     def run(self) -> None:
         """Run tasks until `stop`. For the main thread."""
+        rebuild_with(self._fetch)
         while not self._stopping:
             try:
                 batch, task = self._queue.popleft()
@@ -167,32 +194,54 @@ class TaskRunner:
                 continue
             if task.seq == 0:
                 # Should it kill the process, the first task that needs it is the one to blame.
-                self._pen.write(task.function_id)
+                self._pen.write(task.function_id, time.monotonic())
                 self.busy = True
                 self._define(task.packed[0])
             else:
-                self._pen.write(task.seq)
                 self.busy = True
-                batch.add(self._run_one(task))
+                batch.add(self._run_one(task, batch.caller))
+                self._told.discard(task.seq)
+                if task.seq == INITIALIZER:
+                    self._place = Place()
+                else:
+                    self._place.restore()
             self.busy = False
             # An idle worker must not keep the last task's arguments and result alive.
             del batch, task
 
     def _define(self, definitions: Sequence[Any]) -> None:
-        for function_id, packed in (Definition(*definition) for definition in definitions):
+        for number, packed, frozen in (Definition(*definition) for definition in definitions):
+            body = unpack(packed)
+            if frozen:
+                body = Body(body.data, tuple(buffer.toreadonly() for buffer in body.buffers))
             try:
-                self._functions[function_id] = codec.loads(unpack(packed))
+                self._defined[number] = codec.loads(body)
             except SerializationError as error:
-                self._functions[function_id] = error
+                self._defined[number] = error
 
-    def _run_one(self, task: TaskMessage) -> tuple[Any, ...]:
-        started = time.perf_counter()
+    def _fetch(self, number: int) -> Any:
+        """What was defined under `number`."""
+        defined = self._defined[number]
+        if isinstance(defined, SerializationError):
+            raise defined
+        return defined
+
+    def _run_one(self, task: TaskMessage, caller: Caller) -> tuple[Any, ...]:
+        started = time.monotonic()
+        self._pen.write(task.seq, started)
         try:
             function, arguments, kwargs = self._rebuild(task)
         except Exception as error:
             missing = _missing_module(error)
             packed = pack(codec.dump_exception(error))
             return (task.seq, int(Kind.NOT_REBUILT), packed, 0.0, missing)
+        timeout = task.timeout
+        deadline = None if timeout is None else Deadline(started + timeout)
+        call = TaskCall(
+            task.seq, function, caller=caller, deadline=deadline, trace=task.trace, told=self._told
+        )
+        served = _current.set(CallContext(call, self._name, ""))
+        traced = None if task.trace is None else trace_context.set(task.trace)
         try:
             if task.spread:
                 value: Any = [function(*args, **kwargs) for args in arguments]
@@ -204,17 +253,18 @@ class TaskRunner:
             if self._stopping:
                 raise
             packed = pack(codec.dump_exception(error, skip=error.__traceback__))
-            return (task.seq, int(Kind.RAISED), packed, time.perf_counter() - started, None)
-        return (task.seq, int(Kind.VALUE), packed, time.perf_counter() - started, None)
+            return (task.seq, int(Kind.RAISED), packed, time.monotonic() - started, None)
+        finally:
+            _current.reset(served)
+            if traced is not None:
+                trace_context.reset(traced)
+        return (task.seq, int(Kind.VALUE), packed, time.monotonic() - started, None)
 
     def _rebuild(self, task: TaskMessage) -> tuple[Callable[..., Any], Any, Any]:
         loaded = codec.loads(unpack(task.packed))
         if task.function_id == 0:
             return loaded  # type: ignore[no-any-return]
-        function = self._functions[task.function_id]
-        if isinstance(function, SerializationError):
-            raise function
-        return function, *loaded
+        return self._fetch(task.function_id), *loaded
 
 
 def _dump_result(value: Any) -> Body:

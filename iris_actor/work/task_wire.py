@@ -14,6 +14,7 @@ because they happened to travel together, and one that cannot be rebuilt spoils 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from pickle import PickleBuffer
 from typing import Any, NamedTuple
@@ -42,10 +43,14 @@ class Kind(IntEnum):
 
 
 class Definition(NamedTuple):
-    """A function, under the number by which tasks refer to it."""
+    """A function or a shared object, under the number by which tasks refer to it.
 
-    function_id: int
+    `frozen` makes large arrays in it read-only, since one task would change them for the others.
+    """
+
+    number: int
     packed: Packed
+    frozen: bool = False
 
 
 class TaskMessage(NamedTuple):
@@ -53,12 +58,15 @@ class TaskMessage(NamedTuple):
 
     `function_id` 0 means that the callable stands before the arguments in the body. `spread` means that
     the body holds a list of argument tuples, each for a call of its own, and asks for the list of results.
+    `timeout` counts from the start of the task; `trace` is the submitter's trace context.
     """
 
     seq: int
     function_id: int
     packed: Packed
     spread: bool
+    timeout: float | None = None
+    trace: Mapping[str, str] | None = None
 
 
 class OutcomeMessage(NamedTuple):

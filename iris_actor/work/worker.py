@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from iris_actor.actor.context import call_context
 from iris_actor.work.task_runner import Batch, TaskRunner
 
 Reply = tuple[list[tuple[Any, ...]], bool]
@@ -35,7 +36,8 @@ class Worker:
             forgotten: functions that none will refer to any more.
             tasks: `task_wire.TaskMessage` as bare tuples, run in this order, after those of earlier calls.
         """
-        self._batches[batch_id] = self._runner.add(definitions, forgotten, tasks)
+        caller = call_context().caller
+        self._batches[batch_id] = self._runner.add(definitions, forgotten, tasks, caller)
         return await self.more(batch_id)
 
     async def more(self, batch_id: int) -> Reply:
@@ -48,3 +50,15 @@ class Worker:
     async def withdraw(self) -> list[int]:
         """Give all tasks back that have not started."""
         return self._runner.withdraw()
+
+    async def stop(self, seq: int, drop: bool) -> bool:
+        """Tell a task that it shall stop.
+
+        Args:
+            seq: the task's number.
+            drop: take it back if it has not started.
+
+        Returns:
+            Whether it was taken back.
+        """
+        return self._runner.tell_to_stop(seq, drop=drop)

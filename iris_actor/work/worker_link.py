@@ -84,6 +84,10 @@ class WorkerLink:
         """Ask for tasks back; see `Worker.withdraw`."""
         self._call(on_reply, "withdraw")
 
+    def stop(self, seq: int, drop: bool, on_reply: Callable[[Future[Any]], None]) -> None:
+        """Tell a task to stop; see `Worker.stop`."""
+        self._call(on_reply, "stop", seq, drop)
+
     def _call(self, on_reply: Callable[[Future[Any]], None], method: str, *args: Any) -> None:
         def done(call: Future[Any]) -> None:
             with self._lock:

@@ -11,9 +11,11 @@
 
 from __future__ import annotations
 
+import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from iris_actor.work.flight_recorder import Recording
 from iris_actor.work.launcher import Launch, ReplicaStatus
 from iris_actor.work.pool_status import WorkerInfo, WorkerState
 
@@ -53,7 +55,7 @@ class WorkerSlot:
         due: when the state ends by itself, on the monotonic clock: restart, start timeout, end of settling.
         launch, replica, launch_id: the process.
         was_ready: whether this process got as far as that.
-        unreachable: why calls of it failed, when that is the reason why it was ended.
+        ended_for: why the pool ended it; empty when the pool did not.
         by_value: how many modules had to be sent by value for the initializer's sake.
         link: the way to the worker; None before it is found and after it is lost.
         restarts: how often the worker was replaced.
@@ -63,14 +65,23 @@ class WorkerSlot:
         load: seconds that they are expected to take together.
         feeding: whether a thread is just sending to it: only one at a time, so that batches arrive in order.
         withdrawing: whether it was asked to give tasks back.
-        moved_at: when it last got its first task or finished one, on the monotonic clock.
+        moved_at: when it became ready, last got its first task or finished one, on the monotonic clock.
+        finished: tasks that this process finished.
+        done, failed: tasks that ended with a value, and with an exception, in all processes of the slot.
+        abandoned: tasks that are over for their callers and may still run in the worker, and when the worker
+            is to be ended for that, on the monotonic clock.
         unsubscribe: ends the watch of its name in the registry.
     """
 
     __slots__ = (
+        "abandoned",
         "by_value",
+        "done",
         "due",
+        "ended_for",
+        "failed",
         "feeding",
+        "finished",
         "index",
         "launch",
         "launch_id",
@@ -83,7 +94,6 @@ class WorkerSlot:
         "retiring",
         "state",
         "streak",
-        "unreachable",
         "unsubscribe",
         "was_ready",
         "withdrawing",
@@ -94,7 +104,7 @@ class WorkerSlot:
         self.state = SlotState.WAITING
         self.due = 0.0
         self.was_ready = False
-        self.unreachable = ""
+        self.ended_for = ""
         self.by_value = 0
         self.launch: Launch | None = None
         self.replica = 0
@@ -108,6 +118,10 @@ class WorkerSlot:
         self.feeding = False
         self.withdrawing = False
         self.moved_at = 0.0
+        self.finished = 0
+        self.done = 0
+        self.failed = 0
+        self.abandoned: dict[int, float] = {}
         self.unsubscribe: Callable[[], None] | None = None
 
     @property
@@ -131,12 +145,28 @@ class WorkerSlot:
         if self.retiring and self.state is not SlotState.FAILED:
             return WorkerState.ENDING
         if self.state is SlotState.READY:
-            return WorkerState.BUSY if self.outstanding else WorkerState.IDLE
+            return WorkerState.BUSY if self.outstanding or self.abandoned else WorkerState.IDLE
         return _PUBLIC.get(self.state, WorkerState.PENDING)
+
+    @property
+    def recording(self) -> Recording | None:
+        """What the flight recorder of its process says; None without one."""
+        return None if self.launch is None else self.launch.recorded(self.replica)
+
+    def running(self) -> tuple[Task, float] | None:
+        """The task that runs there, if one is known to, and when it started, on the monotonic clock."""
+        if not self.outstanding:
+            return None
+        recording = self.recording
+        if recording is None:  # then it has one at a time
+            return next(iter(self.outstanding.values())), self.moved_at
+        task = self.outstanding.get(recording.seq)
+        return None if task is None else (task, recording.since)
 
     def info(self) -> WorkerInfo:
         """What a user sees of it."""
         process = self.process
+        running = self.running()
         return WorkerInfo(
             name=self.name,
             state=self.public_state,
@@ -144,4 +174,8 @@ class WorkerSlot:
             host=self.link.host if self.link else process.host if process else "",
             restarts=self.restarts,
             tasks=len(self.outstanding),
+            task=running[0].name if running else None,
+            running_for=max(0.0, time.monotonic() - running[1]) if running else 0.0,
+            done=self.done,
+            failed=self.failed,
         )

@@ -84,7 +84,7 @@ class WorkerStarter:
             for replica, slot in enumerate(group):
                 slot.launch, slot.replica, slot.launch_id = launch, replica, launch_id
                 slot.was_ready = False
-                slot.unreachable = ""
+                slot.ended_for = ""
                 slot.due = time.monotonic() + self._config.start_timeout
                 self._dispatcher.set_state(slot, SlotState.STARTING)
         for slot in group:

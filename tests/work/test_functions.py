@@ -58,10 +58,10 @@ def test_a_function_that_nobody_holds_is_forgotten() -> None:
         return 3
 
     number = functions.find(use).id
-    assert not functions.forgotten
+    assert not functions.definitions.forgotten
     del use
     gc.collect()
-    assert list(functions.forgotten) == [number]
+    assert list(functions.definitions.forgotten) == [number]
 
 
 def test_methods_travel_with_their_object_each_time() -> None:

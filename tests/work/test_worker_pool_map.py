@@ -10,7 +10,8 @@ import pytest
 from tqdm import tqdm
 
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool import MOST_AHEAD, WorkerPool
+from iris_actor.work.pool import WorkerPool
+from iris_actor.work.task_executor import MOST_AHEAD
 
 
 def square(n: int) -> int:

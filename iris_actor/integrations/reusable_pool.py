@@ -1,0 +1,66 @@
+"""ReusablePool: the pool that is kept between calls which bring none of their own.
+
+Starting workers takes longer than many a call, so they are kept: each goes when it was idle for `IDLE_TIMEOUT`, and
+all of them when workers of another kind are asked for, or with the program.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from iris_actor.work.pool import WorkerPool
+
+IDLE_TIMEOUT = 300.0
+"""Seconds, as joblib has it for its own workers."""
+
+
+class ReusablePool:
+    """Hands out a pool of local workers. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the fields below
+        self._kept: WorkerPool | None = None
+        self._kind: object = None
+        self._users: Counter[WorkerPool] = Counter()
+
+    def take(self, num_workers: int, env: Mapping[str, str]) -> WorkerPool:
+        """A pool of up to `num_workers` workers with `env`; the kept one if it is of that kind.
+
+        Give it back when the call is over. Until then it is there, whatever others ask for.
+        """
+        # A forked child cannot use the pool of its parent.
+        kind = (os.getpid(), num_workers, dict(env))
+        old = None
+        with self._lock:
+            if self._kept is None or self._kind != kind or self._kept.status().broken is not None:
+                old = self._kept
+                self._kept = WorkerPool(num_workers=(0, num_workers), env=env, idle_timeout=IDLE_TIMEOUT)
+                self._kind = kind
+                if old is not None and self._users[old]:
+                    old = None
+            pool = self._kept
+            self._users[pool] += 1
+        if old is not None:
+            old.shutdown(wait=False)
+        return pool
+
+    def give_back(self, pool: WorkerPool) -> None:
+        """The call for which `pool` was taken is over."""
+        with self._lock:
+            self._users[pool] -= 1
+            unused = not self._users[pool]
+            if unused:
+                del self._users[pool]
+            unused = unused and pool is not self._kept
+        if unused:
+            pool.shutdown(wait=False)
+
+    def shutdown(self) -> None:
+        """End the workers that are kept, after what they still do for others, and wait for that. Idempotent."""
+        with self._lock:
+            pool, self._kept = self._kept, None
+        if pool is not None:
+            pool.shutdown()

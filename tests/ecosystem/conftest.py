@@ -1,0 +1,17 @@
+"""What the tests of other libraries share: one pool of two workers, since starting it takes longer than most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from iris_actor import WorkerPool
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[WorkerPool]:
+    """A pool of two workers for tests that leave it as they found it."""
+    with WorkerPool(num_workers=2) as pool:
+        pool.wait_for_workers(timeout=30)
+        yield pool
