@@ -52,7 +52,7 @@ class Defined:
         self.owner = definitions
 
     def __del__(self) -> None:
-        if self.id:
+        if getattr(self, "id", 0):  # one whose pickling failed has none
             self.owner.forgotten.append(self.id)
 
 

@@ -26,7 +26,7 @@ from typing import Any
 from iris_actor import codec
 from iris_actor.errors import PayloadTooLargeError, SerializationError
 from iris_actor.work.config import WorkerPoolConfig
-from iris_actor.work.functions import UNKNOWN, Functions
+from iris_actor.work.functions import Functions
 from iris_actor.work.shared import Shared
 from iris_actor.work.task import Task
 from iris_actor.work.task_future import TaskFuture
@@ -133,13 +133,6 @@ class Dispatcher:
             self.hungry = True
             self.wake()
         return future
-
-    def expected(self, fn: Callable[..., Any]) -> float:
-        """Seconds that a call of `fn` takes, as far as anyone can tell."""
-        try:
-            return self.functions.find(fn).mean
-        except Exception:  # it does not pickle: the call will say so
-            return UNKNOWN
 
     # --- giving tasks to workers ----------------------------------------------------------------------
 
@@ -389,10 +382,6 @@ class Dispatcher:
         if missing and self._retry_by_value(task, missing):
             return
         self.queue.reject(task, error, slot.name)
-
-    def send_by_value(self, module_name: str) -> bool:
-        """See `Functions.send_by_value`."""
-        return self.functions.send_by_value(module_name)
 
     def _retry_by_value(self, task: Task, module_name: str) -> bool:
         """Queue `task` again, with a module by value that workers do not have. False when that is no use."""

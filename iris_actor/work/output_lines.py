@@ -65,7 +65,9 @@ class OutputLines:
             gone, _, state = self._partial.rstrip(b"\r").rpartition(b"\r")
             self._risen = self._risen or _UP in gone
             self._partial = state + self._partial[len(gone) + 1 + len(state) :]
-            self._draw(_last_state(self._partial.partition(START)[0]), passed)
+            picture = _last_state(self._partial.partition(START)[0])
+            if self._may_draw(picture):
+                self._add([picture], passed)
         while len(self._partial) > MAX_LINE:
             self._cut(passed)
         return passed
@@ -73,9 +75,10 @@ class OutputLines:
     def finish(self) -> list[bytes | Received]:
         """What is left, though no newline ended it."""
         passed: list[bytes | Received] = []
-        if self._partial or self._undrawn:
-            self._pass_on(self._partial or self._undrawn, passed)
+        rest = [line for line in (self._undrawn, _last_state(self._partial)) if line.strip()]
         self._partial = self._undrawn = b""
+        self._risen = False
+        self._add(rest, passed)
         return passed
 
     def _sort(self, lines: bytes, receiver: LogReceiver, passed: list[bytes | Received]) -> None:
@@ -106,41 +109,43 @@ class OutputLines:
         at = MAX_LINE
         while at > MAX_LINE - 4 and self._partial[at] & 0xC0 == 0x80:
             at -= 1  # not inside a character
-        self._add(self._partial[:at], passed)
+        self._add([self._partial[:at]], passed)
         self._partial = self._partial[at:]
 
     def _pass_on(self, lines: bytes, passed: list[bytes | Received]) -> None:
-        plain = b"\r" not in lines and _ESCAPE not in lines
-        if plain and not self._risen and not self._undrawn:
-            self._add(lines, passed)
+        moving = b"\r" in lines or _ESCAPE in lines
+        if not (moving or self._risen or self._undrawn):
+            self._add([lines], passed)
             return
+        shown: list[bytes] = []
         for line in lines.split(b"\n"):
             state = _last_state(line)
             if self._risen or _UP in line:
-                self._draw(state, passed)
-            else:
-                if self._undrawn:
-                    self._add(self._undrawn, passed)
-                    self._undrawn = b""
-                self._add(state, passed)
-            self._risen = False
-
-    def _draw(self, state: bytes, passed: list[bytes | Received]) -> None:
-        """Pass on a picture of a bar, if it is time for one."""
-        self._undrawn = state
-        now = time.monotonic()
-        if now - self._drawn_at > REDRAW:
-            self._drawn_at = now
+                # A line that was drawn again and again from below: not each state of it.
+                self._risen = False
+                if self._may_draw(state):
+                    shown.append(state)
+                    state = b""
+                self._undrawn = state
+                continue
+            if self._undrawn.strip():
+                shown.append(self._undrawn)
             self._undrawn = b""
-            self._add(state, passed)
+            shown.append(state)
+        self._add(shown, passed)
 
-    def _add(self, lines: bytes, passed: list[bytes | Received]) -> None:
-        self._keep(lines)
-        text = self._mark + lines.replace(b"\n", b"\n" + self._mark) + b"\n"
-        if passed and isinstance(passed[-1], bytes):
-            passed[-1] += text
-        else:
-            passed.append(text)
+    def _may_draw(self, picture: bytes) -> bool:
+        now = time.monotonic()
+        due = bool(picture.strip()) and now - self._drawn_at > REDRAW
+        if due:
+            self._drawn_at = now
+        return due
+
+    def _add(self, lines: list[bytes], passed: list[bytes | Received]) -> None:
+        if lines:
+            text = b"\n".join(lines)
+            self._keep(text)
+            passed.append(self._mark + text.replace(b"\n", b"\n" + self._mark) + b"\n")
 
     def _keep(self, lines: bytes) -> None:
         if self._receiver is not None:

@@ -2,39 +2,44 @@
 
 ::
 
-    worker-0 stdout ─┐
-    worker-0 stderr ─┤                                       ┌─▶ driver's sys.stdout  "[worker-0] text"
-    worker-1 stdout ─┼─▶ one thread, one selector, per line ─┼─▶ driver's sys.stderr  "[worker-1] text"
-    worker-1 stderr ─┘                                       └─▶ the last lines of each stderr (`tail`)
+    worker-0 stdout ─┐                                       ┌─▶ driver's sys.stdout  "[worker-0] text"
+    worker-0 stderr ─┤                                       ├─▶ driver's sys.stderr  "[worker-0] text"
+    worker-1 stdout ─┼─▶ one thread, one selector, per line ─┤
+    worker-1 stderr ─┘                                       ├─▶ driver's loggers, for records of `logging`
+                                                             └─▶ the last lines of each stderr (`last_words`)
 
 Nothing is queued: what cannot be written yet is not read yet, so a worker that prints faster than the
-driver's terminal takes it is slowed down by its pipe, and nobody's memory grows.
+driver's terminal takes it is slowed down by its pipe, and nobody's memory grows. A bar of the driver's own is
+taken away while lines are written and put back afterwards.
 
-A carriage return does what it does on a terminal: what follows replaces the line. A progress bar inside a
-worker hence shows as a line now and then instead of thousands, and a bar of the driver's own is taken away
-while lines are written and put back afterwards.
+What is promised: the lines of one stream arrive complete, in order, each once; records and the text of stderr
+keep their order too. Between stdout and stderr, and between the output of a task and its result, there is no
+order: a future may be done before the last lines of its task are there. What a process wrote before its end
+has been passed on when `Output.wait_ended` returns True, and everything when `close` returns; unless
+the driver's own stream takes nothing for as long as they wait.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
+import struct
 import sys
+import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
 
-TAIL_LINES = 20
-TAIL_BYTES = 8 * 1024
-"""What is kept of each stderr for the error that reports the process's end."""
-MAX_LINE = 64 * 1024
-"""A longer line is passed on in pieces."""
-REDRAW = 2.0
-"""Seconds between two pictures of a line that is being overwritten."""
+from iris_actor.work.log_receiver import Received, handle
+from iris_actor.work.output_lines import OutputLines
+from iris_actor.work.progress_bars import bars_aside
 
 _READ = 64 * 1024
+_GATHER = 0.002
+"""Seconds for which lines gather before the next look, when there were few; a look costs the driver time."""
 
 Sink = Callable[[str, str], None]
 """Takes the name of the stream, ``"stdout"`` or ``"stderr"``, and text that ends with a newline."""
@@ -45,52 +50,34 @@ def write_to_driver(stream: str, text: str) -> None:
     target: TextIO | None = getattr(sys, stream)
     if target is None:
         return
-    bars = sys.modules.get("tqdm")
     # A closed or broken stream of the driver's is no reason to stop the workers.
-    with suppress(OSError, ValueError):
-        if bars is not None and getattr(bars.tqdm, "_instances", None):
-            with bars.tqdm.external_write_mode(file=target):
-                target.write(text)
-        else:
+    with suppress(Exception), bars_aside(target):
+        try:
             target.write(text)
+        except UnicodeEncodeError:
+            encoding = target.encoding or "ascii"
+            target.write(text.encode(encoding, "backslashreplace").decode(encoding))
         target.flush()
 
 
 class _Stream:
-    """One pipe: its unfinished line, and its last lines."""
+    """One pipe. `closed` may be asked by any thread, the rest is the pump's."""
 
-    def __init__(self, fd: int, label: str, name: str, *, keep: bool) -> None:
+    def __init__(self, fd: int, label: str, name: str) -> None:
         self.fd = fd
         self.name = name
-        self.mark = f"[{label}] ".encode()
-        self.partial = b""
-        self.drawn_at = 0.0
-        self.keep = keep
-        self.tail = b""
+        self.lines = OutputLines(label, stderr=name == "stderr")
         self.closed = threading.Event()
 
-    def feed(self, data: bytes, *, end: bool = False) -> bytes:
-        """Marked lines that `data` completes."""
-        data = self.partial + data
-        lines, newline, self.partial = data.rpartition(b"\n")
-        text = self._marked(lines) if newline else b""
-        if b"\r" in self.partial[:-1]:
-            # The last state of a line that is drawn over and over; what it replaced is gone.
-            self.partial = self.partial[self.partial.rstrip(b"\r").rfind(b"\r") + 1 :]
-            if time.monotonic() - self.drawn_at > REDRAW:
-                self.drawn_at = time.monotonic()
-                text += self._marked(self.partial.strip(b"\r"))
-        if self.partial and (end or len(self.partial) > MAX_LINE):
-            text += self._marked(self.partial)
-            self.partial = b""
-        return text
+    @property
+    def waiting(self) -> int:
+        """Bytes that can be read now."""
+        count: int = struct.unpack("i", fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)))[0]
+        return count
 
-    def _marked(self, lines: bytes) -> bytes:
-        if b"\r" in lines:
-            lines = b"\n".join(line.rstrip(b"\r").rpartition(b"\r")[2] for line in lines.split(b"\n"))
-        if self.keep:
-            self.tail = (self.tail + lines[-TAIL_BYTES:] + b"\n")[-TAIL_BYTES:]
-        return self.mark + lines.replace(b"\n", b"\n" + self.mark) + b"\n"
+
+_Wish = tuple[Sequence[_Stream], threading.Event]
+"""Somebody waits until what is in these streams now has been passed on."""
 
 
 class OutputPump:
@@ -98,19 +85,21 @@ class OutputPump:
 
     def __init__(self, sink: Sink = write_to_driver) -> None:
         self._sink = sink
-        self._lock = threading.Lock()  # guards _added, _thread and _closing
+        self._lock = (
+            threading.Lock()
+        )  # guards all below
         self._added: list[_Stream] = []
+        self._wishes: list[_Wish] = []
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._passed = 0  # how often something was passed on
+        self._stuck_at = -1  # that number when somebody last waited in vain
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
 
     def add(self, label: str, stdout: int, stderr: int) -> Output:
         """Read the two descriptors, which are the pump's from now on, until they end."""
-        streams = (
-            _Stream(stdout, label, "stdout", keep=False),
-            _Stream(stderr, label, "stderr", keep=True),
-        )
+        streams = (_Stream(stdout, label, "stdout"), _Stream(stderr, label, "stderr"))
         for stream in streams:
             os.set_blocking(stream.fd, False)
         with self._lock:
@@ -120,99 +109,146 @@ class OutputPump:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="iris-output-pump", daemon=True)
                 self._thread.start()
-        os.write(self._wake_write, b"+")
-        return Output(*streams)
+            os.write(self._wake_write, b"+")
+        return Output(self, *streams)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Stop, after what is in the pipes has been passed on. Idempotent."""
+        """Stop, after what is in the pipes has been passed on. Idempotent.
+
+        Args:
+            timeout: seconds without anything passed on after which the driver's stream is given up.
+        """
         with self._lock:
             if self._closing:
                 return
             self._closing = True
             thread = self._thread
-        os.write(self._wake_write, b".")
-        if thread is not None:
-            thread.join(timeout)
-            if thread.is_alive():  # the sink is stuck; the descriptors are still in its hands
-                return
+            os.write(self._wake_write, b".")
+        if thread is not None and not self._join(thread, timeout):
+            return  # the sink is stuck; the descriptors are still in its hands
         os.close(self._wake_read)
         os.close(self._wake_write)
+
+    def _join(self, thread: threading.Thread, timeout: float) -> bool:
+        passed = -1
+        while thread.is_alive() and passed != self._passed:
+            passed = self._passed
+            thread.join(timeout)
+        return not thread.is_alive()
+
+    def _wait_passed_on(self, streams: Sequence[_Stream], timeout: float) -> bool:
+        # Many processes may end while the driver's stream takes nothing: the first of them waits for all.
+        give_up = time.monotonic() + (0.0 if self._stuck_at == self._passed else timeout)
+        done = threading.Event()
+        with self._lock:
+            # A pump that is being closed passes everything on anyhow.
+            if not self._closing:
+                self._wishes.append((streams, done))
+                os.write(self._wake_write, b"?")
+                waits = [done]
+            else:
+                waits = [stream.closed for stream in streams]
+        in_time = all(event.wait(max(0.0, give_up - time.monotonic())) for event in waits)
+        self._stuck_at = -1 if in_time else self._passed
+        return in_time
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
-            while True:
-                closing = False
+            closing = False
+            while not closing:
+                most = 0
                 for key, _ in selector.select():
                     if key.data is None:
-                        closing = self._take_added(selector)
+                        closing = self._take_notice(selector)
                     else:
-                        self._read(selector, key.data)
-                if closing:
-                    break
+                        most = max(most, self._read(selector, key.data))
+                if 0 < most < _READ:
+                    time.sleep(_GATHER)
             for key in list(selector.get_map().values()):
                 if key.data is not None:
-                    while self._read(selector, key.data):
-                        pass
+                    self._empty(selector, key.data)
                     self._end(selector, key.data)
 
-    def _take_added(self, selector: selectors.BaseSelector) -> bool:
+    def _take_notice(self, selector: selectors.BaseSelector) -> bool:
         with suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
         with self._lock:
             added, self._added = self._added, []
+            wishes, self._wishes = self._wishes, []
             closing = self._closing
         for stream in added:
             selector.register(stream.fd, selectors.EVENT_READ, stream)
+        for streams, done in wishes:
+            for stream in streams:
+                self._empty(selector, stream)
+            done.set()
         return closing
 
-    def _read(self, selector: selectors.BaseSelector, stream: _Stream) -> bool:
-        """Pass on what one read gives; False when there is nothing (yet or any more)."""
+    def _empty(self, selector: selectors.BaseSelector, stream: _Stream) -> None:
+        """Pass on what is there now, an unfinished line too; others may go on writing."""
+        left = 0 if stream.closed.is_set() else stream.waiting
+        while left > 0 and (count := self._read(selector, stream)):
+            left -= count
+        self._pass_on(stream, stream.lines.finish())
+
+    def _read(self, selector: selectors.BaseSelector, stream: _Stream) -> int:
+        """Pass on what one read gives; 0 when there is nothing (yet or any more)."""
         if stream.closed.is_set():
-            return False
+            return 0
         try:
             data = os.read(stream.fd, _READ)
         except BlockingIOError:
-            return False
+            return 0
         except OSError:
             data = b""
         if not data:
             self._end(selector, stream)
-            return False
-        self._write(stream, stream.feed(data))
-        return True
+            return 0
+        self._pass_on(stream, stream.lines.feed(data))
+        return len(data)
 
     def _end(self, selector: selectors.BaseSelector, stream: _Stream) -> None:
         if not stream.closed.is_set():
-            self._write(stream, stream.feed(b"", end=True))
+            self._pass_on(stream, stream.lines.finish())
             selector.unregister(stream.fd)
             os.close(stream.fd)
             stream.closed.set()
 
-    def _write(self, stream: _Stream, text: bytes) -> None:
-        if text:
+    def _pass_on(self, stream: _Stream, pieces: Sequence[bytes | Received]) -> None:
+        for piece in pieces:
+            # Code of the user's: nothing that it does may stop the output of others, not even a sys.exit().
             try:
-                self._sink(stream.name, text.decode(errors="replace"))
-            except Exception as error:  # a user's sink must not stop the others' output
-                write_to_driver("stderr", f"iris_actor: the output sink failed: {error!r}\n")
+                if isinstance(piece, Received):
+                    handle(piece.record)
+                else:
+                    self._sink(stream.name, piece.decode(errors="replace"))
+            except BaseException as error:
+                what = "a logging handler" if isinstance(piece, Received) else "the output sink"
+                write_to_driver("stderr", f"iris_actor: {what} failed: {error!r}\n")
+            self._passed += 1
 
 
 class Output:
     """The output of one process, as its launcher sees it. Thread-safe."""
 
-    def __init__(self, stdout: _Stream, stderr: _Stream) -> None:
+    def __init__(self, pump: OutputPump, stdout: _Stream, stderr: _Stream) -> None:
+        self._pump = pump
         self._stdout = stdout
         self._stderr = stderr
 
     def wait_ended(self, timeout: float) -> bool:
-        """Wait until both streams ended and all of them was passed on."""
-        give_up = time.monotonic() + timeout
-        return self._stdout.closed.wait(timeout) and self._stderr.closed.wait(
-            max(0.0, give_up - time.monotonic())
-        )
+        """Wait until what was written to both streams before this call has been passed on.
+
+        For a process that has ended: another one that still holds its pipes is not waited for. What it writes
+        later is passed on all the same.
+
+        Args:
+            timeout: seconds for which the driver's own stream may take nothing.
+        """
+        return self._pump._wait_passed_on((self._stdout, self._stderr), timeout)
 
     @property
     def last_words(self) -> str:
-        """The last lines written to stderr."""
-        lines = self._stderr.tail.decode(errors="replace").splitlines()
-        return "\n".join(lines[-TAIL_LINES:])
+        """The last lines written to stderr, records of `logging` among them as lines of text."""
+        return self._stderr.lines.tail

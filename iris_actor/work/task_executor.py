@@ -119,7 +119,7 @@ class TaskExecutor(Executor):
         def ahead() -> int:
             if buffersize is not None:
                 return -(-buffersize // chunksize)
-            expected = dispatcher.expected(fn) * chunksize
+            expected = dispatcher.functions.expected(fn) * chunksize
             each = min(MOST_AHEAD, max(LEAST_AHEAD, int(AHEAD / (expected + 1e-9))))
             return each * self._keeper.bounds[1]
 

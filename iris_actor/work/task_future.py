@@ -69,7 +69,7 @@ class TaskFuture(Future[T]):
 
         Args:
             kill: do not leave it at that. The future is cancelled at once, and if the task runs, its worker
-                is ended and replaced: SIGTERM, which raises SystemExit in the task, and SIGKILL a second later.
+                is ended and replaced: SIGTERM, which raises SystemExit in the task, SIGKILL a second later.
 
         Returns:
             Whether the future is cancelled.

@@ -116,9 +116,9 @@ class Batch:
 class TaskRunner:
     """The queue of tasks, and the loop that runs them."""
 
-    def __init__(self, pen: RecorderPen, name: str = "") -> None:
+    def __init__(self, pen: RecorderPen) -> None:
         self._pen = pen
-        self._name = name
+        self.actor_name = ""  # what tasks see in their context
         self._queue: deque[tuple[Batch, TaskMessage]] = deque()
         # Wakes `run`. Unlike an Event, a SimpleQueue may be used by a signal's handler.
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -240,7 +240,7 @@ class TaskRunner:
         call = TaskCall(
             task.seq, function, caller=caller, deadline=deadline, trace=task.trace, told=self._told
         )
-        served = _current.set(CallContext(call, self._name, ""))
+        served = _current.set(CallContext(call, self.actor_name, ""))
         traced = None if task.trace is None else trace_context.set(task.trace)
         try:
             if task.spread:

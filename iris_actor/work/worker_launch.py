@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from iris_actor.actor.environment import JOB_ID, REGISTRY
-from iris_actor.work import worker_main
+from iris_actor.work import worker_logging, worker_main
 from iris_actor.work.client import IrisClient
 from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.launcher import LaunchSpec
@@ -44,5 +44,6 @@ def worker_spec(
             worker_main.HOST: launcher.bind_host,
             worker_main.TOKEN: token,
             worker_main.PATH: worker_main.driver_path(),
+            worker_main.LOGGING: worker_logging.driver_levels(),
         },
     )

@@ -10,6 +10,7 @@ It learns everything from its environment, so that any launcher can start it::
     IRIS_WORKER_HOST                address to bind
     IRIS_WORKER_TOKEN               secret that the pool shows with each call
     IRIS_WORKER_PATH                the driver's ``sys.path``
+    IRIS_WORKER_LOGGING             levels of the driver's loggers
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from iris_actor.actor.environment import JOB_ID, REGISTRY, TASK_INDEX
 from iris_actor.actor.server import ActorServer
 from iris_actor.naming import JobId
 from iris_actor.rpc.credentials import Credentials
+from iris_actor.work import worker_logging
 from iris_actor.work.flight_recorder import RecorderPen
 from iris_actor.work.local_launcher import PARENT_PID
 from iris_actor.work.task_runner import TaskRunner
@@ -40,6 +42,7 @@ LAUNCH = "IRIS_WORKER_LAUNCH"
 HOST = "IRIS_WORKER_HOST"
 TOKEN = "IRIS_WORKER_TOKEN"  # noqa: S105 - the name of a variable
 PATH = "IRIS_WORKER_PATH"
+LOGGING = "IRIS_WORKER_LOGGING"
 
 BOOT = (
     "import os, sys; "
@@ -123,6 +126,9 @@ def main() -> None:
     """Serve tasks until SIGTERM."""
     faulthandler.enable()
     environment = os.environ
+    levels = environment.pop(LOGGING, None)
+    if levels is not None:
+        worker_logging.install(levels)
     parent = environment.pop(PARENT_PID, None)
     if parent is not None:
         _die_with(int(parent))
@@ -137,6 +143,7 @@ def main() -> None:
     with suppress(SystemExit):
         name = f"worker-{int(environment.pop(FIRST)) + int(environment.get(TASK_INDEX, '0'))}"
         pool, launch = environment.pop(POOL), environment.pop(LAUNCH)
+        runner.actor_name = actor_name(pool, name)
         token = environment.pop(TOKEN, None)
         environment[JOB_ID] = str(JobId(environment[JOB_ID]).child(name))
         with ActorServer(
@@ -146,7 +153,7 @@ def main() -> None:
             drain_timeout=0,
         ) as server:
             server.register(
-                actor_name(pool, name),
+                runner.actor_name,
                 Worker(runner),
                 max_concurrency=MAX_CONCURRENCY,
                 metadata={"launch": launch},

@@ -140,7 +140,7 @@ class WorkerStarter:
             self._on_ready(slot)
             return
         missing = outcome.missing if slot.by_value < MAX_BY_VALUE else None
-        if missing and self._dispatcher.send_by_value(missing):
+        if missing and self._dispatcher.functions.send_by_value(missing):
             slot.by_value += 1
             self._set_up(slot, link)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import threading
 import time
@@ -45,9 +46,8 @@ def fail_at(number: int, wrong: int) -> int:
     return number
 
 
-def block(path: Path) -> None:
-    """Says who it is in `path`, and does not return."""
-    path.write_text(str(os.getpid()))
+def block() -> None:
+    """Does not return while the test runs."""
     time.sleep(PATIENCE * 4)
 
 
@@ -208,9 +208,9 @@ def test_a_pool_that_was_shut_down_is_an_error():
 
 @pytest.mark.usefixtures("own_workers")
 def test_a_call_over_its_timeout_raises_and_its_worker_is_ended(tmp_path: Path):
-    with pytest.raises(TimeoutError):
-        Parallel(n_jobs=2, backend="iris", timeout=0.1)(delayed(block)(tmp_path / f"{n}") for n in range(2))
-    pids = [int(path.read_text()) for path in tmp_path.iterdir()]
+    pids = Parallel(n_jobs=2, backend="iris")(delayed(pid_after)(tmp_path, 2) for _ in range(2))
+    with pytest.raises(multiprocessing.TimeoutError):
+        Parallel(n_jobs=2, backend="iris", timeout=1.0)(delayed(block)() for _ in range(2))
     until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
     assert Parallel(n_jobs=2, backend="iris")(delayed(square)(n) for n in range(3)) == [0, 1, 4]
 

@@ -9,7 +9,8 @@ import tracemalloc
 import pytest
 from tqdm import tqdm
 
-from iris_actor.work.output_pump import MAX_LINE, TAIL_LINES, Output, OutputPump
+from iris_actor.work.output_lines import MAX_LINE, TAIL_LINES
+from iris_actor.work.output_pump import Output, OutputPump
 
 
 class Pipes:
@@ -24,6 +25,11 @@ class Pipes:
         os.close(self.out)
         os.close(self.err)
         assert self.output.wait_ended(20)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 @pytest.fixture
@@ -129,6 +135,168 @@ def test_a_line_without_end_is_passed_on_in_pieces(pump: OutputPump, sunk: dict[
     pipes.close()
     assert sunk["stdout"].count("y") == total
     assert 2 <= sunk["stdout"].count("[w] ") <= 4
+
+
+def test_a_long_line_is_not_cut_inside_a_character(pump: OutputPump, sunk: dict[str, str]) -> None:
+    pipes = Pipes(pump, "w")
+    line = "a" + "€" * MAX_LINE
+    write_all(pipes.out, line.encode() + b"\n")
+    pipes.close()
+    assert sunk["stdout"].replace("[w] ", "").replace("\n", "") == line
+
+
+def test_what_is_no_utf8_is_replaced_and_the_rest_arrives(pump: OutputPump, sunk: dict[str, str]) -> None:
+    pipes = Pipes(pump, "w")
+    garbage = bytes(byte for byte in range(256) if byte not in b"\r\n\x1b")
+    write_all(pipes.out, b"before\n" + garbage + b"\nafter\n")
+    write_all(pipes.err, b"before\n" + garbage * 1000 + b"\nafter\n")
+    pipes.close()
+    for text in sunk.values():
+        lines = text.split("\n")
+        assert all(line.startswith("[w] ") for line in lines[:-1])
+        assert (lines[0], lines[-2]) == ("[w] before", "[w] after")
+        assert "\x00\x01\x02" in text
+        assert "0123456789" in text
+
+
+def test_lines_that_end_as_on_windows_arrive_as_lines(pump: OutputPump, sunk: dict[str, str]) -> None:
+    pipes = Pipes(pump, "w")
+    for piece in (b"one\r", b"\ntwo\r\n", b"three\r\nfour"):
+        os.write(pipes.out, piece)
+    pipes.close()
+    assert sunk["stdout"] == "[w] one\n[w] two\n[w] three\n[w] four\n"
+
+
+def test_bars_below_each_other_show_now_and_then_and_move_no_cursor(
+    pump: OutputPump, sunk: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
+    pipes = Pipes(pump, "w")
+    with os.fdopen(os.dup(pipes.err), "w") as stream:
+        for epoch in tqdm(range(20), desc="epochs", file=stream, mininterval=0, ncols=60):
+            for _ in tqdm(range(50), desc=f"epoch {epoch}", leave=False, file=stream, mininterval=0, ncols=60):
+                pass
+        stream.write("all done\n")
+    pipes.close()
+    lines = sunk["stderr"].splitlines()
+    assert lines[-1] == "[w] all done"
+    assert lines[-2].startswith("[w] epochs: 100%")
+    assert len(lines) < 10
+    assert "\x1b" not in sunk["stderr"]
+
+
+def test_colours_stay(pump: OutputPump, sunk: dict[str, str]) -> None:
+    pipes = Pipes(pump, "w")
+    os.write(pipes.out, b"\x1b[2K\x1b[31mred\x1b[0m\n")
+    pipes.close()
+    assert sunk["stdout"] == "[w] \x1b[31mred\x1b[0m\n"
+
+
+def test_what_an_ended_process_wrote_is_waited_for_though_another_holds_its_pipes(
+    pump: OutputPump, sunk: dict[str, str]
+) -> None:
+    pipes = Pipes(pump, "w")
+    os.write(pipes.out, b"one\nunfinished")
+    assert pipes.output.wait_ended(20)
+    assert sunk["stdout"] == "[w] one\n[w] unfinished\n"
+    os.write(pipes.out, b"two\n")
+    pipes.close()
+    assert sunk["stdout"].endswith("[w] two\n")
+
+
+def test_waiting_for_the_output_ends_though_somebody_writes_for_ever(pump: OutputPump) -> None:
+    pipes = Pipes(pump, "w")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            os.write(pipes.out, b"again\n" * 1000)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert pipes.output.wait_ended(20)
+    finally:
+        stop.set()
+        writer.join()
+    pipes.close()
+
+
+def test_a_stream_that_takes_nothing_is_given_up_and_gets_all_when_it_takes_something_again() -> None:
+    stuck, go_on = threading.Event(), threading.Event()
+    taken: list[str] = []
+
+    def sink(_stream: str, text: str) -> None:
+        stuck.set()
+        assert go_on.wait(20)
+        taken.append(text)
+
+    pump = OutputPump(sink)
+    pipes = [Pipes(pump, f"w{i}") for i in range(20)]
+    for each in pipes:
+        os.write(each.out, b"text\n")
+    assert stuck.wait(20)
+    assert not any(each.output.wait_ended(0.1) for each in pipes)
+    go_on.set()
+    pump.close()
+    assert sorted(taken) == sorted(f"[w{i}] text\n" for i in range(20))
+    for each in pipes:
+        each.close()
+
+
+def test_closing_waits_for_a_slow_stream_as_long_as_it_takes_something() -> None:
+    taken: list[str] = []
+
+    def sink(_stream: str, text: str) -> None:
+        # The time it takes is what is tested: longer than the timeout in all, not each for itself.
+        threading.Event().wait(0.05)
+        taken.append(text)
+
+    pump = OutputPump(sink)
+    pipes = [Pipes(pump, f"w{i}") for i in range(20)]
+    for each in pipes:
+        os.write(each.out, b"text\n")
+    pump.close(timeout=0.5)
+    assert len(taken) == 20
+    for each in pipes:
+        each.close()
+
+
+class Broken(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise RuntimeError("cannot take it")
+
+
+@pytest.mark.parametrize("stream", [None, object(), Broken(), open(os.devnull)], ids=repr)  # noqa: SIM115
+def test_a_stream_of_the_drivers_that_cannot_be_written_stops_nothing(
+    stream: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pump = OutputPump()
+    with monkeypatch.context() as context:
+        context.setattr(sys, "stdout", stream)
+        context.setattr(sys, "stderr", stream)
+        first = Pipes(pump, "a")
+        os.write(first.out, b"lost\n")
+        os.write(first.err, b"lost\n")
+        first.close()
+    screen = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", screen)
+    second = Pipes(pump, "b")
+    os.write(second.out, b"seen\n")
+    second.close()
+    pump.close()
+    assert screen.getvalue() == "[b] seen\n"
+
+
+def test_a_stream_with_a_narrow_encoding_gets_the_text_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    pump = OutputPump()
+    pipes = Pipes(pump, "w")
+    write_all(pipes.out, "plain\nfünf €\n".encode())
+    pipes.close()
+    pump.close()
+    assert raw.getvalue() == rb"[w] plain" + b"\n" + rb"[w] f\xfcnf \u20ac" + b"\n"
 
 
 def test_a_bar_of_the_drivers_is_not_torn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,153 @@
+"""The memory limit of a worker: imposed before its first task, explained to the task that meets it.
+
+::
+
+    ResourceSpec.memory ─▶ LocalLauncher ─(environment)─▶ check, impose ─▶ a task asks for more: MemoryError
+                                                              │
+                                          the I/O thread needs more: the process ends and says why
+
+The limit is one on the private memory that the process asks for (``RLIMIT_DATA``), whether or not it is used.
+What the interpreter, gRPC and the stacks of their threads had reserved before is not charged. Memory mapped
+from files and shared memory are not counted. Children that a task forks inherit the limit, each for itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import traceback
+from pathlib import Path
+
+MEMORY_LIMIT = "IRIS_MEMORY_LIMIT"
+"""Environment variable with the limit in bytes."""
+
+TOO_LOW = os.EX_CONFIG
+"""Exit code of a worker whose limit leaves no room for tasks."""
+EXHAUSTED = os.EX_OSERR
+"""Exit code of a worker that could not take in what was sent to it, or send what it had."""
+
+ROOM = 16_000_000
+"""Bytes beyond what an idle worker takes without which it could hardly receive a task."""
+
+_LOGGERS = ("asyncio", "grpc")
+"""Who reports what goes wrong in an event loop, where there is nobody to raise it to."""
+
+_limit: int | None = None
+
+
+class LimitTooLowError(Exception):
+    """The limit is below what an idle worker takes."""
+
+    def __init__(self, limit: int, idle: int) -> None:
+        super().__init__(
+            f"the memory limit of {in_words(limit)} (ResourceSpec.memory) is too low: an idle worker takes"
+            f" {in_words(idle)}, and needs {in_words(ROOM)} more to work with"
+        )
+
+
+def in_words(size: int) -> str:
+    """`size` in bytes as people write it: ``400 MB``, ``1.5 GB``."""
+    number, unit = float(size), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if number < 999.5:
+            break
+        number, unit = number / 1000, larger
+    return f"{number:.3g} {unit}"
+
+
+def take_limit() -> int | None:
+    """The limit that the launcher gave this process, in bytes. Taken: it is not for processes that it starts."""
+    text = os.environ.pop(MEMORY_LIMIT, None)
+    return None if text is None else int(text)
+
+
+def check(limit: int) -> None:
+    """See that `limit` leaves room for tasks.
+
+    Raises:
+        LimitTooLowError: it does not.
+    """
+    resident = _usage()[0]
+    if resident + ROOM > limit:
+        raise LimitTooLowError(limit, resident)
+
+
+def impose(limit: int) -> None:
+    """Hold this process to `limit` bytes of resident memory, from now on."""
+    global _limit  # noqa: PLW0603 - one a process, by nature
+    resident, data = _usage()
+    allowed = data + max(0, limit - resident)
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    if most != resource.RLIM_INFINITY:
+        allowed = min(allowed, most)
+    # The hard limit stays: a pool inside a worker may give its own workers more.
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
+    _limit = limit
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_Exhaustion(limit))
+
+
+def explain(error: BaseException) -> None:
+    """Have `error`, if it or what caused it is a MemoryError, say what the limit is.
+
+    Also lets go of what the functions held through which it came, which is often what filled the memory: to
+    report the error takes some, too.
+    """
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if not any(isinstance(each, MemoryError) for each in chain):
+        return
+    for each in chain:
+        traceback.clear_frames(each.__traceback__)
+    if _limit is None:
+        return
+    text = f"the worker's memory limit is {in_words(_limit)} (ResourceSpec.memory)"
+    if type(error) is MemoryError and not error.args:
+        error.args = (text,)
+    else:
+        error.add_note(text)
+
+
+def reason_of_end(limit: int, exit_code: int | None, signal: str | None) -> str:
+    """What a worker's limit has to do with how it ended; empty when nothing is known."""
+    words = f"its memory limit of {in_words(limit)} (ResourceSpec.memory)"
+    if exit_code == EXHAUSTED:
+        return f"{words} left no room for receiving tasks and sending results"
+    if signal in {"SIGABRT", "SIGSEGV"}:  # C++ aborts when it gets no memory, C forgets to look
+        return f"{words} may have been reached"
+    return ""
+
+
+class _Exhaustion(logging.Filter):
+    """Ends the process when an event loop ran out of memory.
+
+    What was lost there, a task or an outcome, nobody would miss: its caller would wait for ever.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        # Made while there is memory for it.
+        self._words = (
+            f"iris_actor: the worker's memory limit of {in_words(limit)} (ResourceSpec.memory) left no room for"
+            " receiving tasks and sending results\n"
+        ).encode()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], MemoryError):
+            os.write(2, self._words)
+            os._exit(EXHAUSTED)
+        return True
+
+
+def _usage() -> tuple[int, int]:
+    """Bytes that this process has in memory, and bytes that count against ``RLIMIT_DATA``."""
+    sizes = {}
+    for line in Path("/proc/self/status").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key in {"VmRSS", "VmData"}:
+            sizes[key] = int(value.split()[0]) * 1024
+    return sizes["VmRSS"], sizes["VmData"]
