@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from queue import SimpleQueue
 
 _queue: SimpleQueue[Callable[[], object]] | None = None
 _lock = threading.Lock()
+_ident = 0
+_log = logging.getLogger(__name__)
 
 
 def run_callback(fn: Callable[[], object]) -> None:
@@ -24,14 +27,24 @@ def run_callback(fn: Callable[[], object]) -> None:
     queue.put(fn)
 
 
+def is_callback_thread() -> bool:
+    """Whether this is the callback thread, which must not wait for what it is to do itself."""
+    return threading.get_ident() == _ident
+
+
 def _run(queue: SimpleQueue[Callable[[], object]]) -> None:
+    global _ident  # noqa: PLW0603 - one a process
+    _ident = threading.get_ident()
     while True:
-        queue.get()()
+        try:
+            queue.get()()
+        except BaseException:  # also SystemExit: there is only this thread, and others wait for their turn
+            _log.exception("a callback failed")
 
 
 def _after_fork_in_child() -> None:
-    global _queue, _lock  # noqa: PLW0603
-    _queue = None
+    global _queue, _lock, _ident  # noqa: PLW0603
+    _queue, _ident = None, 0
     _lock = threading.Lock()
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    app ── etcd · ls · describe · call · serve          one module a command
+    app ── etcd · ls · describe · call · serve · pool   one module a command
               └── connection (who is where) · json_values · failures (exit codes) · output
 """
 

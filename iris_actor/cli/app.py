@@ -13,6 +13,7 @@ from iris_actor.cli.describe import describe
 from iris_actor.cli.etcd import etcd
 from iris_actor.cli.failures import ExitCode
 from iris_actor.cli.ls import ls
+from iris_actor.cli.pool import pool
 from iris_actor.cli.serve import serve
 from iris_actor.version import __version__
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for function in (etcd, ls, describe, call, serve):
+for function in (etcd, ls, describe, call, serve, pool):
     app.command(cls=Command)(function)
 
 
@@ -45,7 +46,7 @@ def root(
     ] = False,
 ) -> None:
     """
-    Find, inspect, call and serve actors by name.
+    Find, inspect, call and serve actors by name; watch pools of workers.
 
     Actors are announced in a registry: name it with `--registry` or `IRIS_REGISTRY`. A name such as
     `calculator` is looked up in the namespace (`--namespace`; the job's inside a job, else `default`);

@@ -30,7 +30,7 @@ def print_json(text: str) -> None:
     if in_terminal():
         stdout().print_json(text, ensure_ascii=False)
     else:
-        print(json.dumps(json.loads(text), ensure_ascii=False))
+        print(json.dumps(json.loads(text), ensure_ascii=False), flush=True)
 
 
 def print_document(value: Any) -> None:

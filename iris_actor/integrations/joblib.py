@@ -11,15 +11,15 @@
        ▲                                            │
        └── results, the next batch ◀── done callback┘
 
-With ``pool=`` the tasks go to that pool, which stays open. Without it the backend starts ``n_jobs`` local workers,
-and keeps them for the next call that wants as many, until they were idle for a while or the program ends.
+With ``pool=`` the calls go to that pool, which stays open. Without it the backend starts ``n_jobs`` local
+workers, and keeps them for the next `Parallel` that wants as many, until they were idle for a while or the
+program ends.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from joblib import cpu_count, register_parallel_backend
@@ -33,19 +33,22 @@ _reusable = ReusablePool()
 
 
 class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # joblib has no types
-    """Runs the calls of `joblib.Parallel` in the workers of a `WorkerPool`. One thread at a time, as joblib's.
+    """Runs the calls of `joblib.Parallel` in the workers of a `WorkerPool`. For one thread, as joblib's own.
 
-    What a call raises arrives with its remote traceback. When one raises, or ``timeout=`` passes, calls that have
-    not started are cancelled; those that run are ended with their workers if the workers are the backend's own,
-    and else merely told (`call_context`). A worker that dies is replaced and what it ran is run again, as the pool
-    is configured. A `Parallel` inside a call uses threads, and one inside that runs its calls one by one, so that
-    no pool starts pools. Arrays of at least ``max_nbytes`` are read-only in calls, and travel to each worker once.
+    What a call raises arrives with its remote traceback. When one raises, or ``timeout=`` passes, calls that
+    have not started are cancelled; those that run are ended with their workers if the workers are the
+    backend's own, and else merely told (`call_context`). A worker that dies is replaced and what it ran is
+    run again, as the pool is configured. A `Parallel` inside a call uses threads, and one inside that runs
+    its calls one by one, so that no pool starts pools. Arrays of at least ``max_nbytes`` are read-only in
+    calls, and travel to each worker once.
 
     Args:
-        pool: the pool to use. None starts workers.
+        pool: the pool to use; all of its workers may take part, whatever ``n_jobs`` above 1 is. None starts
+            workers.
         nesting_level: joblib's own.
-        inner_max_num_threads: threads that BLAS, OpenMP and the like may use in workers that the backend starts; by
-            default the machine's cores divided by the workers. The environment of a `pool` is its own affair.
+        inner_max_num_threads: threads that BLAS, OpenMP and the like may use in workers that the backend
+            starts; by default the machine's cores divided by the workers. The environment of a `pool` is its
+            own affair.
 
     Raises:
         TypeError: `pool` is something else.
@@ -54,8 +57,8 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
     supports_retrieve_callback = True
     supports_inner_max_num_threads = True
     default_n_jobs = -1
-    # The pool batches too, but only what it was given, and joblib hands over no more than two batches a worker:
-    # without batches of joblib's own a tiny call costs 500 us instead of 6.
+    # AutoBatchingMixin, because the pool batches only what it was given, and joblib hands over no more than
+    # two tasks a worker: without batches of joblib's own a tiny call costs 500 us instead of 6.
 
     def __init__(
         self,
@@ -71,19 +74,19 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
         self._given = pool
         self._pool: WorkerPool | None = None
         self._arrays: LargeArrays | None = None
-        self._futures: set[Future[Any]] = set()
+        self._futures: set[Any] = set()
 
     # --- what joblib asks -----------------------------------------------------------------------------
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """How many calls run at once: never more than a given pool has workers; 1 inside another `Parallel`."""
+        """How many calls run at once: at most a given pool's workers, and 1 inside another `Parallel`."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if self.nesting_level:
             return 1
         if n_jobs is None:
             n_jobs = self.default_n_jobs
-        most = cpu_count() if self._given is None else self._given.num_workers
+        most = cpu_count() if self._given is None else self._given.status().bounds[1]
         if n_jobs < 0:
             return int(max(most + 1 + n_jobs, 1))
         return n_jobs if self._given is None else min(n_jobs, most)
@@ -99,7 +102,7 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
     ) -> int:
         """Get the workers for the calls of `parallel`; returns how many."""
         if self._pool is not None:
-            # A generator of the same `parallel_config` is still in use; its calls are not to be mixed with ours.
+            # A generator of the same `parallel_config` is still in use, and has calls of its own to cancel.
             raise FallbackToBackend(
                 IrisBackend(
                     self._given,
@@ -109,37 +112,37 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
             )
         if self._given is not None and self.inner_max_num_threads is not None:
             raise ValueError(
-                "inner_max_num_threads is for workers that the backend starts; give the pool that is passed as pool="
-                " an env instead, such as env={'OMP_NUM_THREADS': '1'}"
+                "inner_max_num_threads is for workers that the backend starts; give the pool that is"
+                " passed as pool= an env instead, such as env={'OMP_NUM_THREADS': '1'}"
             )
         n_jobs = self.effective_n_jobs(n_jobs)
         self.parallel = parallel
         if n_jobs > 1:
             self._pool = self._given or _reusable.take(n_jobs, self._prepare_worker_env(n_jobs))
             # joblib's own backends map them into memory, and let calls write to them in the other modes.
-            shared = max_nbytes is not None and mmap_mode == "r"
-            self._arrays = LargeArrays(self._pool, max_nbytes) if shared else None
+            if max_nbytes is not None and mmap_mode == "r":
+                self._arrays = LargeArrays(self._pool, max_nbytes)
         return n_jobs
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[Any]:
         """Run a batch of calls in a worker; never raises, since nobody would hear it in a done callback."""
-        pool, arrays = self._pool, self._arrays
-        future: Future[Any]
-        if pool is None:  # aborted while a callback was about to submit more
-            future = Future()
-            future.cancel()
-            return future
-        try:
-            if arrays is not None:
-                func.items = [arrays.replace(*call) for call in func.items]
-            future = pool.submit(_run, func)
-        except Exception as error:
-            future = Future()
-            future.set_exception(error)
-        self._futures.add(future)
-        future.add_done_callback(self._futures.discard)
+        future = self._submit(func)
         if callback is not None:
             future.add_done_callback(callback)
+        return future
+
+    def _submit(self, batch: Any) -> Future[Any]:
+        pool, arrays = self._pool, self._arrays
+        if pool is None:  # aborted while a callback was about to submit more
+            return _failed(CancelledError())
+        try:
+            if arrays is not None:
+                batch.items = [arrays.replace(*call) for call in batch.items]
+            future = pool.submit(_run, batch)
+        except Exception as error:
+            return _failed(error)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
         return future
 
     apply_async = submit
@@ -149,7 +152,7 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
         """The result of a batch that is over, or what it raised."""
         return out.result()
 
-    def abort_everything(self, ensure_ready: bool = True) -> None:
+    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002 - joblib's
         """Cancel what has not started, and end what runs where the workers are our own."""
         for future in list(self._futures):
             if self._given is None:
@@ -166,8 +169,14 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
 
 
 def shutdown_workers() -> None:
-    """End the workers that are kept for the next `Parallel` call, and wait until they are gone. Idempotent."""
+    """End the workers that are kept for the next `Parallel`, and wait until they are gone. Idempotent."""
     _reusable.shutdown()
+
+
+def _failed(error: Exception) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
 
 
 def _run(batch: Callable[[], Any]) -> Any:

@@ -1,8 +1,8 @@
 """LargeArrays: arrays in the arguments of many calls, each of which is to travel to a worker once.
 
-The first time that an array is met, it travels with its call, since most that are large are pieces which are
-used once. From the second time on it is shared by `WorkerPool.put`. Calls get it read-only both times: what one
-of them wrote into it, others would see.
+The first time that an array is met, it travels with its call, since most that are large are pieces which
+are used once. From the second time on it is shared by `WorkerPool.put`. Calls get it read-only both times:
+what one of them wrote into it, others would see.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ReusablePool: the pool that is kept between calls which bring none of their own.
 
-Starting workers takes longer than many a call, so they are kept: each goes when it was idle for `IDLE_TIMEOUT`, and
-all of them when workers of another kind are asked for, or with the program.
+Starting workers takes longer than many a call, so they are kept: each goes when it was idle for
+`IDLE_TIMEOUT`, and all of them when workers of another kind are asked for, or with the program.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ReusablePool:
             pool.shutdown(wait=False)
 
     def shutdown(self) -> None:
-        """End the workers that are kept, after what they still do for others, and wait for that. Idempotent."""
+        """End the workers that are kept, after what they still do, and wait for that. Idempotent."""
         with self._lock:
             pool, self._kept = self._kept, None
         if pool is not None:

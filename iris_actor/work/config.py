@@ -45,7 +45,8 @@ class WorkerPoolConfig:
         max_restarts: how often in a row one worker is replaced that died without a task to blame,
             before the pool gives up on it. The pool breaks when it has given up on all.
         restart_backoff: how long to wait before each of these restarts.
-        start_timeout: seconds that a started worker has until it is ready, initializer not counted.
+        start_timeout: seconds that a started worker has until it is ready, initializer not counted. A task
+            that has a timeout has as many until its function and arguments are rebuilt.
         shutdown_grace: seconds that a worker has to end on its own before it is killed.
         env: environment variables for the workers, beside the driver's own.
         cwd: their working directory; None for the launcher's default, which is the driver's own on this
@@ -114,7 +115,7 @@ class WorkerPoolConfig:
         return check_bounds(self.num_workers)
 
 
-def check_bounds(num_workers: object) -> tuple[int, int]:
+def check_bounds(num_workers: object, name: str = "num_workers") -> tuple[int, int]:
     """The least and the most workers that `num_workers` stands for.
 
     Raises:
@@ -127,6 +128,6 @@ def check_bounds(num_workers: object) -> tuple[int, int]:
         if is_int(least, least=0) and is_int(most, least=max(1, least)):
             return least, most
     raise ValueError(
-        f"num_workers must be a whole number, 1 or more, got {num_workers!r}; or a pair of such numbers, the"
+        f"{name} must be a whole number, 1 or more, got {num_workers!r}; or a pair of such numbers, the"
         " least (also 0) and the most"
     )

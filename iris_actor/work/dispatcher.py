@@ -1,32 +1,32 @@
-"""Dispatcher: gives queued tasks to workers and takes their outcomes.
+"""Dispatcher: gives queued tasks to workers.
 
 ::
 
     submit() ── queue ──▶ pump(): pick under the lock, pickle and send outside it ──▶ worker
                             ▲                                                          │
-    futures ◀── outcomes ── on_reply() in the thread of done callbacks ◀───────────────┘
+    futures ◀── outcomes ── OutcomeReceiver, in the thread of done callbacks ◀─────────┘
 
 Whoever makes room or work pumps; there is no thread of the dispatcher's own. A worker with nothing to do
-gets the next task at once. A worker gets more than one task only while tasks are known to be short: then
-about `BATCH` seconds of work travel in one message, and a second message is on its way while the first is
-being worked on. Where that guess turns out wrong, the tasks that wait behind a slow one are taken back
-(`TaskWithdrawal`).
+gets the next task at once. Short tasks travel in batches: about `BATCH` seconds of work in one message, and
+a second message is on its way while the first is being worked on. Of longer ones, up to `LONG`, a worker
+gets the next while it runs one, as long as enough of them wait for everybody. Where that turns out wrong,
+because a task takes much longer than expected or another worker has nothing to do, what waits with a worker
+is taken back (`TaskWithdrawal`).
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from iris_actor import codec
-from iris_actor.errors import PayloadTooLargeError, SerializationError
 from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.functions import Functions
+from iris_actor.work.outcome_receiver import OutcomeReceiver
 from iris_actor.work.shared import Shared
 from iris_actor.work.task import Task
 from iris_actor.work.task_future import TaskFuture
@@ -36,11 +36,8 @@ from iris_actor.work.task_stopper import TaskStopper
 from iris_actor.work.task_wire import (
     FIRST_TASK,
     Definition,
-    Kind,
-    OutcomeMessage,
     does_not_pickle,
     pack,
-    unpack,
 )
 from iris_actor.work.task_withdrawal import TaskWithdrawal
 from iris_actor.work.worker_link import WorkerLink
@@ -48,11 +45,11 @@ from iris_actor.work.worker_slot import SlotState, WorkerSlot
 
 BATCH = 0.002
 """Seconds of expected work that travel in one message: enough to pay for it, too little to be waited for."""
+LONG = 1.0
+"""Seconds from which a task is not sent to a worker that is busy."""
 MAX_BATCH = 256
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of arguments that a batch may have; a larger task travels alone."""
-MAX_BY_VALUE = 16
-"""Modules that are sent by value for the sake of one task before it is given up."""
 
 
 class Dispatcher:
@@ -81,8 +78,9 @@ class Dispatcher:
         self.slots: list[WorkerSlot] = []
         self.functions = Functions()
         self.wake = wake
-        self.stopper = TaskStopper(self, config.cancel_grace)
+        self.stopper = TaskStopper(self, config.cancel_grace, config.start_timeout)
         self.withdrawal = TaskWithdrawal(self)
+        self._receiver = OutcomeReceiver(self)
         self.ending = False
         self.hungry = True
         self._config = config
@@ -151,27 +149,37 @@ class Dispatcher:
     def _has_room(self, slot: WorkerSlot) -> bool:
         if slot.state is not SlotState.READY or slot.feeding or slot.retiring or slot.link is None:
             return False
-        if slot.abandoned or self._may_take(slot) < 1:
+        if slot.abandoned or self.may_take(slot) < 1:
             return False
         if not slot.outstanding:
             return True
-        return self._prefetch and not slot.withdrawing and slot.load < BATCH and slot.link.batches < 2
+        if not self._prefetch or slot.withdrawing or slot.link.defining or slot.link.batches > 1:
+            return False
+        return slot.load < BATCH or (len(slot.outstanding) == 1 and slot.load < LONG)
 
-    def _may_take(self, slot: WorkerSlot) -> int:
+    def may_take(self, slot: WorkerSlot) -> int:
         """How many more tasks the process of `slot` may get."""
         most = self._config.max_tasks_per_worker
         return MAX_BATCH if most is None else most - slot.finished - len(slot.outstanding)
 
     def is_spent(self, slot: WorkerSlot) -> bool:
         """Whether its process has run as many tasks as one may."""
-        return slot.state is SlotState.READY and self._may_take(slot) < 1 and not slot.outstanding
+        return slot.state is SlotState.READY and self.may_take(slot) < 1 and not slot.outstanding
+
+    @property
+    def bored(self) -> bool:
+        """Whether a worker has nothing to do, and there is nothing for it. Call with the lock."""
+        return not self.queue.waiting and any(not slot.outstanding for slot in self._roomy)
 
     def pump(self) -> None:
         """Give tasks to workers until one or the other runs out."""
         while True:
             with self.lock:
                 picked = self._pick()
+                bored = picked is None and self.withdrawal.worthwhile()
             if picked is None:
+                if bored:
+                    self.wake()
                 return
             slot, link, tasks = picked
             try:
@@ -218,7 +226,7 @@ class Dispatcher:
         """Give `slot` a task, or several that are short, but no more than its share of the queue."""
         waiting = self.queue.waiting
         share = min(MAX_BATCH, -(-len(waiting) // max(1, self.ready)))
-        most = min(share, self._may_take(slot)) if self._prefetch else 1
+        most = min(share, self.may_take(slot)) if self._prefetch else 1
         was_idle = not slot.outstanding
         cost = 0.0
         tasks: list[Task] = []
@@ -227,8 +235,9 @@ class Dispatcher:
             if waiting[0].max_retries == 0:
                 # It must not start twice. Beside others it might: when its worker dies, nobody can tell a
                 # task that finished, but whose outcome was lost, from one that never started.
-                expected = max(expected, 2 * BATCH)
-            if (tasks or not was_idle) and cost + expected > BATCH:
+                expected = math.inf
+            next_in_line = not (tasks or was_idle) and expected < LONG and len(waiting) >= self.ready
+            if (tasks or not was_idle) and cost + expected > BATCH and not next_in_line:
                 break
             if self.queue.start_next():
                 task = waiting.popleft()
@@ -277,10 +286,13 @@ class Dispatcher:
             with self.lock:
                 link.batches -= 1
             return unsent
+        if definitions:
+            with self.lock:
+                link.defining = True
         batch_id = next(self._batch_ids)
-        reply = partial(self._on_reply, slot, link, batch_id, [message[0] for message in messages])
+        reply = partial(self._receiver.on_reply, slot, link, batch_id, [message[0] for message in messages])
         link.run(batch_id, definitions, self._forget(link), messages, reply)
-        waits = len(messages) > 1 and not self.withdrawal.watched
+        waits = len(slot.outstanding) > 1 and not self.withdrawal.watched
         timed = not self.stopper.watched and any(task.timeout is not None for task in tasks)
         if waits or timed:
             self.withdrawal.watched = self.withdrawal.watched or waits
@@ -303,118 +315,7 @@ class Dispatcher:
         numbers, link.to_forget = link.to_forget, []
         return numbers
 
-    # --- taking outcomes ------------------------------------------------------------------------------
-
-    def _on_reply(
-        self, slot: WorkerSlot, link: WorkerLink, batch_id: int, seqs: list[int], call: Future[Any]
-    ) -> None:
-        try:
-            messages, complete = call.result()
-        except (PayloadTooLargeError, SerializationError) as error:
-            self._batch_failed(slot, link, seqs, error)
-            return
-        except BaseException as error:  # also CancelledError; no outcome of a task travels this way
-            self.link_failed(link, error)
-            return
-        finished = self._take_outcomes(slot, link, messages, complete=complete)
-        messages.clear()  # the call keeps the list, and shall not keep the results
-        if not complete:
-            link.more(batch_id, partial(self._on_reply, slot, link, batch_id, seqs))
-        # The worker gets its next tasks before we look at these results.
-        self.pump()
-        finished.reverse()
-        try:
-            while finished:
-                self._finish(slot, *finished.pop())
-        finally:
-            self._wake_if_needed(slot)
-
-    def _take_outcomes(
-        self, slot: WorkerSlot, link: WorkerLink, messages: list[Any], *, complete: bool
-    ) -> list[tuple[Task, tuple[Any, ...]]]:
-        finished = []
-        with self.lock:
-            if complete:
-                link.batches -= 1
-            if slot.link is not link:  # the worker was given up meanwhile, and its tasks given to others
-                return []
-            for message in messages:
-                seq, kind, _, seconds, _ = message
-                slot.finished += 1
-                slot.abandoned.pop(seq, None)
-                task = self.take_back(slot, seq)
-                if task is None:
-                    continue
-                if kind == Kind.VALUE:
-                    slot.done += 1
-                else:
-                    slot.failed += 1
-                if task.function is not None and kind != Kind.NOT_REBUILT:
-                    task.function.measured(seconds / task.weight)
-                finished.append((task, message))
-            slot.streak = 0
-            slot.moved_at = time.monotonic()
-            self.update(slot)
-        return finished
-
-    def _wake_if_needed(self, slot: WorkerSlot) -> None:
-        with self.lock:
-            needed = slot.retiring or slot.state is not SlotState.READY or (self.ending and self.queue.idle)
-            needed = needed or self._may_take(slot) < 1
-        if needed:
-            self.wake()
-
-    def _finish(self, slot: WorkerSlot, task: Task, message: tuple[Any, ...]) -> None:
-        outcome = OutcomeMessage(*message)
-        body = unpack(outcome.packed)
-        try:
-            if outcome.kind == Kind.VALUE:
-                value = codec.loads(body)
-            else:
-                error = codec.load_exception(body)
-        except SerializationError as broken:
-            self.queue.reject(task, broken, slot.name)
-            return
-        if outcome.kind == Kind.VALUE:
-            self.queue.resolve(task, value)
-            return
-        missing = outcome.missing if outcome.kind == Kind.NOT_REBUILT else None
-        if missing and self._retry_by_value(task, missing):
-            return
-        self.queue.reject(task, error, slot.name)
-
-    def _retry_by_value(self, task: Task, module_name: str) -> bool:
-        """Queue `task` again, with a module by value that workers do not have. False when that is no use."""
-        if task.by_value >= MAX_BY_VALUE or not self.functions.send_by_value(module_name):
-            return False
-        try:
-            renewed = task.repickle(self.functions.version)
-            task.function = self.functions.find(task.fn)
-        except Exception:
-            return False
-        with self.lock:
-            for slot in self.slots:
-                if slot.link is not None:
-                    slot.link.known.difference_update(each.id for each in renewed)
-        self.queue.requeue([task])
-        self.pump()
-        return True
-
-    def _batch_failed(
-        self, slot: WorkerSlot, link: WorkerLink, seqs: list[int], error: BaseException
-    ) -> None:
-        """The arguments or results of a batch are too large for the way: its tasks fail, the worker lives."""
-        with self.lock:
-            link.batches -= 1
-            link.known.clear()  # its definitions may not have arrived
-            mine = slot.link is link
-            found = [self.take_back(slot, seq) for seq in seqs] if mine else []
-            self.update(slot)
-        for task in found:
-            if task is not None:
-                self.queue.reject(task, error, slot.name)
-        self.pump()
-        self._wake_if_needed(slot)
+    # --- what others ask -----------------------------------------------------------------------------
 
     def link_failed(self, link: WorkerLink, error: BaseException) -> None:
         """A call of the worker's failed: the keeper looks what became of it."""
@@ -423,8 +324,6 @@ class Dispatcher:
             if link.error is None:
                 link.error = error
         self.wake()
-
-    # --- what the keeper asks -------------------------------------------------------------------------
 
     def take_from(self, slot: WorkerSlot) -> list[Task]:
         """The tasks that were with a worker that is lost, in its order. Call with the lock."""

@@ -1,4 +1,4 @@
-"""Flight recorder: two numbers in memory shared by driver and worker, which survive the worker's death.
+"""Flight recorder: a few bytes of memory shared by driver and worker, which survive the worker's death.
 
 The worker writes the sequence number of the task that it is about to run, and when that was, which costs it
 a store to memory. After a death that tells which of the tasks that were with the worker was running and which
@@ -16,16 +16,24 @@ from typing import NamedTuple
 RECORDER_FD = "IRIS_RECORDER_FD"
 """Environment variable with the number of the inherited file descriptor."""
 
-_RECORD = struct.Struct("=Qd")
+_RECORD = struct.Struct("=Qd?")
 _SIZE = _RECORD.size
 _READS = 8
 
 
 class Recording(NamedTuple):
-    """What a worker noted last: a task's sequence number, and when it started, on the monotonic clock."""
+    """What a worker noted last.
+
+    Attributes:
+        seq: number of the task that it is at, or was.
+        since: when it came to it, on the monotonic clock.
+        begun: whether the task itself runs since then. Before that its function and its arguments are
+            rebuilt, for which modules may have to be imported.
+    """
 
     seq: int
     since: float
+    begun: bool
 
 
 class FlightRecorder:
@@ -68,6 +76,6 @@ class RecorderPen:
         text = os.environ.pop(RECORDER_FD, None)
         return cls(None if text is None else int(text))
 
-    def write(self, seq: int, since: float) -> None:
-        """Leave the task's number and start for whoever looks."""
-        _RECORD.pack_into(self._memory, 0, seq, since)
+    def write(self, seq: int, since: float, *, begun: bool) -> None:
+        """Leave a `Recording` for whoever looks."""
+        _RECORD.pack_into(self._memory, 0, seq, since, begun)

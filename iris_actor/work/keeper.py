@@ -20,13 +20,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from iris_actor.actor.callbacks import is_callback_thread
 from iris_actor.work.client import IrisClient
 from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.dispatcher import Dispatcher
 from iris_actor.work.elasticity import Elasticity
 from iris_actor.work.launcher import Launch, ReplicaState, ReplicaStatus
 from iris_actor.work.loss import Loss
-from iris_actor.work.pool_status import Failure
+from iris_actor.work.pool_monitor import PoolMonitor
+from iris_actor.work.pool_status import Failure, PoolStatus
 from iris_actor.work.worker_slot import SlotState, WorkerSlot
 from iris_actor.work.worker_starter import WorkerStarter
 
@@ -122,8 +124,9 @@ class Keeper:
         return not self._thread.is_alive()
 
     def wait_over(self, timeout: float | None = None) -> None:
-        """Wait for that."""
-        self._thread.join(timeout)
+        """Wait for that; not in a thread that has to do with it, as those of done callbacks may."""
+        if threading.current_thread() is not self._thread and not is_callback_thread():
+            self._thread.join(timeout)
 
     def wait_ready(self, count: int, timeout: float | None) -> bool:
         """Wait until `count` workers are ready, or can no longer become so."""
@@ -143,6 +146,7 @@ class Keeper:
     # --- the thread -----------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        monitor: PoolMonitor | None = None
         try:
             self._client = client = self._connect()
             self._starter = WorkerStarter(
@@ -154,7 +158,11 @@ class Keeper:
                 on_ready=self._ready,
                 on_died=lambda slot, how: self._died(slot, how, explained=False),
             )
+            monitor = PoolMonitor(
+                client, self._name, lambda: PoolStatus.of(self._name, self.dispatcher, self.bounds)
+            )
             while self._step():
+                monitor.start()  # once the first workers are on their way
                 self._rest(self._next_look())
         except BaseException as error:
             text = "".join(traceback.format_exception_only(error)).strip()
@@ -162,6 +170,8 @@ class Keeper:
             self._abandon()
         finally:
             try:
+                if monitor is not None:
+                    monitor.stop()
                 self._disconnect()
             finally:
                 with self._changed:
@@ -221,7 +231,9 @@ class Keeper:
             queue = self.dispatcher.queue
             if self._ending:
                 queue.drop_cancelled()
-            return queue.broken is not None or (self._ending and queue.idle)
+            # With the lock held: a submit that was let in before this has put its task in, or is refused.
+            queue.closed = queue.broken is not None or (self._ending and queue.idle)
+            return queue.closed
 
     # --- starting -------------------------------------------------------------------------------------
 

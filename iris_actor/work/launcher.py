@@ -22,6 +22,7 @@ outlives the process that made the launcher.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -120,6 +121,29 @@ class ReplicaStatus:
         return f"{text} ({self.reason})" if self.reason else text
 
 
+_FINAL = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOEXEC,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.E2BIG,
+    }
+)
+
+
+def is_final(error: OSError) -> bool:
+    """Whether a command that could not be started for `error` never will: it is the command that is wrong.
+
+    A machine that is short of processes, memory or descriptors may have some later.
+    """
+    return error.errno in _FINAL
+
+
 class Launch(Protocol):
     """The replicas of one spec. Thread-safe."""
 
@@ -171,7 +195,7 @@ class Launcher(Protocol):
                 It must neither block nor raise.
 
         Raises:
-            OSError: the command cannot be started at all.
+            OSError: the command cannot be started; `is_final` says whether another attempt is worth it.
             RuntimeError: the launcher is closed.
         """
 

@@ -31,6 +31,8 @@ from typing import Any, Self
 
 from iris_actor.work.flight_recorder import RECORDER_FD, FlightRecorder, Recording
 from iris_actor.work.launcher import NUM_TASKS, TASK_INDEX, LaunchSpec, ReplicaState, ReplicaStatus
+from iris_actor.work.memory_limit import MEMORY_LIMIT, reason_of_end
+from iris_actor.work.oom_watch import OomWatch
 from iris_actor.work.output_pump import Output, OutputPump, Sink, write_to_driver
 
 LAUNCH_IDS = "IRIS_LAUNCH_IDS"
@@ -48,13 +50,23 @@ _POLL = 0.05
 class _Replica:
     """One process. Its fields are guarded by the launcher's lock."""
 
-    def __init__(self, process: subprocess.Popen[bytes], output: Output, recorder: FlightRecorder) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        output: Output,
+        recorder: FlightRecorder,
+        memory_limit: int | None,
+    ) -> None:
         self.process = process
         self.output = output
         self.recorder = recorder
         self.recorded: Recording | None = None
         self.pidfd: int | None = None
+        self.memory_limit = memory_limit
+        self.grace = 0.0
         self.kill_at: float | None = None
+        self.killed = False
+        self.reason = ""
         self.ended = False
 
     @property
@@ -64,8 +76,8 @@ class _Replica:
             return ReplicaStatus(ReplicaState.RUNNING, host, pid)
         code = self.process.returncode
         if code >= 0:
-            return ReplicaStatus(ReplicaState.ENDED, host, pid, exit_code=code)
-        return ReplicaStatus(ReplicaState.ENDED, host, pid, signal=_signal_name(-code))
+            return ReplicaStatus(ReplicaState.ENDED, host, pid, exit_code=code, reason=self.reason)
+        return ReplicaStatus(ReplicaState.ENDED, host, pid, signal=_signal_name(-code), reason=self.reason)
 
     def signal_group(self, number: int) -> None:
         # Until it is reaped, the leader keeps its number from being given to another group.
@@ -97,6 +109,7 @@ class LocalLaunch:
 
     def poll(self) -> tuple[ReplicaStatus, ...]:
         """Status of each replica."""
+        self._launcher._oom.look()
         return tuple(replica.status for replica in self._replicas)
 
     def cancel(self, replica: int | None = None, *, grace: float = 5.0) -> None:
@@ -122,6 +135,8 @@ class LocalLauncher:
     Args:
         sink: takes the replicas' output, ``sink("stdout", "[worker-0] text\\n")``, in one thread; by
             default it goes to this process's own streams.
+        python: path of the interpreter that workers run; by default this one, with its flags. It must be of
+            the same version, for workers use the modules that this process found.
 
     Thread-safe. Not to be used in a forked child.
     """
@@ -130,7 +145,9 @@ class LocalLauncher:
     bind_host = "127.0.0.1"
     has_recorder = True
 
-    def __init__(self, *, sink: Sink = write_to_driver) -> None:
+    def __init__(self, *, sink: Sink = write_to_driver, python: str | os.PathLike[str] | None = None) -> None:
+        self._python = None if python is None else _program(os.fspath(python))
+        self._oom = OomWatch()
         self._id = uuid.uuid4().hex
         self._lock = threading.Lock()  # guards all below, and every _Replica
         self._pump = OutputPump(sink)
@@ -146,7 +163,9 @@ class LocalLauncher:
 
     @property
     def python(self) -> tuple[str, ...]:
-        """This interpreter with the flags it was started with."""
+        """The interpreter that was asked for, or this one with the flags it was started with."""
+        if self._python is not None:
+            return (self._python,)
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         return (sys.executable, *flags)
 
@@ -231,24 +250,27 @@ class LocalLauncher:
                 start_new_session=True,
                 pass_fds=(recorder.fd,),
             )
-        except OSError:
+        except OSError as error:
             recorder.close()
-            raise
+            raise _explained(error, spec) from error
         self._tell_guardian(f"+{process.pid}\n")
         assert process.stdout is not None  # noqa: S101 - asked for above
         assert process.stderr is not None  # noqa: S101
         fds = [os.dup(stream.fileno()) for stream in (process.stdout, process.stderr)]
         process.stdout.close()
         process.stderr.close()
-        replica = _Replica(process, self._pump.add(spec.label(index), *fds), recorder)
+        output = self._pump.add(spec.label(index), *fds)
+        replica = _Replica(process, output, recorder, spec.resources.memory_bytes)
         with suppress(AttributeError, OSError):
             replica.pidfd = os.pidfd_open(process.pid)
         launch._replicas.append(replica)
+        self._oom.watch(process.pid)
         self._live[process.pid] = replica, launch
         self._fresh.append(replica)
 
     def _environment(self, spec: LaunchSpec, index: int, recorder: FlightRecorder) -> dict[str, str]:
         threads = str(max(1, int(spec.resources.cpu)))
+        memory = spec.resources.memory_bytes
         above = os.environ.get(LAUNCH_IDS)
         return {
             **dict.fromkeys(_THREAD_LIMITS, threads),
@@ -259,6 +281,7 @@ class LocalLauncher:
             RECORDER_FD: str(recorder.fd),
             PARENT_PID: str(os.getpid()),
             LAUNCH_IDS: f"{above}:{self._id}" if above else self._id,
+            **({} if memory is None else {MEMORY_LIMIT: str(memory)}),
         }
 
     def _tell_guardian(self, line: str) -> None:
@@ -281,7 +304,8 @@ class LocalLauncher:
             kill_at = time.monotonic() + grace
             if replica.kill_at is None and grace > 0:
                 replica.signal_group(signal.SIGTERM)
-            replica.kill_at = kill_at if replica.kill_at is None else min(kill_at, replica.kill_at)
+            if replica.kill_at is None or kill_at < replica.kill_at:
+                replica.kill_at, replica.grace = kill_at, grace
 
     def _recorded(self, replica: _Replica) -> Recording | None:
         with self._lock:
@@ -321,20 +345,26 @@ class LocalLauncher:
         now = time.monotonic()
         with self._lock:
             for replica, launch in self._live.values():
-                if replica.kill_at is not None and replica.kill_at <= now:
-                    replica.signal_group(signal.SIGKILL)
                 if _has_ended(replica.process.pid):
                     ended.append((replica, launch))
+                elif replica.kill_at is not None and replica.kill_at <= now:
+                    replica.killed = True
+                    replica.signal_group(signal.SIGKILL)
         return ended
 
     def _finish(self, selector: selectors.BaseSelector, replica: _Replica, launch: LocalLaunch) -> None:
+        reason = self._why_killed(replica)
         # What the replica left in its group goes with it; then its last output can come to an end.
         replica.signal_group(signal.SIGKILL)
         replica.output.wait_ended(_LAST_OUTPUT)
         with self._lock:
             replica.recorded = replica.recorder.read()
             replica.recorder.close()
-            replica.process.wait()
+            code = replica.process.wait()
+            if not reason and replica.memory_limit is not None:
+                signal_name = _signal_name(-code) if code < 0 else None
+                reason = reason_of_end(replica.memory_limit, code, signal_name)
+            replica.reason = reason
             replica.ended = True
             del self._live[replica.process.pid]
             self._tell_guardian(f"-{replica.process.pid}\n")
@@ -343,8 +373,35 @@ class LocalLauncher:
                 selector.unregister(replica.pidfd)
             os.close(replica.pidfd)
             replica.pidfd = None
+        self._oom.forget(replica.process.pid)
         if launch._notify is not None:
             launch._notify()
+
+    def _why_killed(self, replica: _Replica) -> str:
+        """Why an ended replica got a SIGKILL, if it did and that is known."""
+        pid = replica.process.pid
+        with suppress(ChildProcessError):
+            end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if end is not None and end.si_code == os.CLD_KILLED and end.si_status == signal.SIGKILL:
+                if not replica.killed:
+                    return self._oom.killed(pid)
+                return f"killed {replica.grace:g} s after it was asked to end" if replica.grace else ""
+        return ""
+
+
+def _program(path: str) -> str:
+    """`path` as a process finds it that starts in another working directory."""
+    return os.path.abspath(path) if os.sep in path else path  # noqa: PTH100 - a link to it is not followed
+
+
+def _explained(error: OSError, spec: LaunchSpec) -> OSError:
+    """`error` of a process that could not be started, with what it is about."""
+    name, number, text = error.filename, error.errno, error.strerror or str(error)
+    if number is None:
+        return error
+    if spec.cwd is not None and name == spec.cwd:
+        return OSError(number, f"the working directory cannot be entered: {text}", name)
+    return OSError(number, f"the program cannot be started: {text}", spec.command[0])
 
 
 def _has_ended(pid: int) -> bool:

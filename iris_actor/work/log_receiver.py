@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from iris_actor.work.progress_bars import bars_aside, bars_shown
+from iris_actor.work.progress_bars import bars_aside, bars_possible
 from iris_actor.work.worker_logging import LAST, MAX_RECORD, PART
 
 _TEXTS = ("exc_text", "stack_info")
@@ -105,7 +105,7 @@ def handle(record: logging.LogRecord) -> None:
     logger = logging.getLogger(record.name)
     if not logger.isEnabledFor(record.levelno):
         return
-    if not bars_shown():
+    if not bars_possible():
         logger.handle(record)
     else:
         # From 3.12 on a filter may put another record in its place.
@@ -115,11 +115,7 @@ def handle(record: logging.LogRecord) -> None:
 
 
 def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
-    """As `Logger.callHandlers`, with the bars aside while a handler writes to a terminal.
-
-    Not around all handlers at once: a handler of the user's may write by ``tqdm.write``. Who logs there has
-    the handler's lock and waits for tqdm's; who had tqdm's and waited for the handler's would never get it.
-    """
+    """As `Logger.callHandlers`, with the bars aside while a handler writes to a terminal."""
     found = False
     above: logging.Logger | None = logger
     while above is not None:
@@ -134,12 +130,23 @@ def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
 
 
 def _call(handler: logging.Handler, record: logging.LogRecord) -> None:
-    if isinstance(handler, logging.FileHandler) or not isinstance(handler, logging.StreamHandler):
+    """Have a handler handle a record.
+
+    Two locks are needed, the handler's and tqdm's, and no order of them is right: a handler may write by
+    ``tqdm.write``, and a bar may be drawn by way of a handler. So the handler's is never waited for while we
+    have tqdm's.
+    """
+    lock = handler.lock
+    if isinstance(handler, logging.FileHandler) or not isinstance(handler, logging.StreamHandler) or not lock:
         handler.handle(record)
         return
-    handler.acquire()
-    try:
+    while True:
         with bars_aside(handler.stream):
-            handler.handle(record)
-    finally:
-        handler.release()
+            if lock.acquire(blocking=False):
+                try:
+                    handler.handle(record)
+                finally:
+                    lock.release()
+                return
+        with lock:  # until who has it is done
+            pass

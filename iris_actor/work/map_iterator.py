@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from iris_actor.deadline import Deadline
-
-_ASK_EVERY = 8
-"""Tasks between two looks at how many may be ahead."""
-
-Submit = Callable[[Sequence[Any]], "Future[Any]"]
+from iris_actor.work.map_feed import MapFeed, OpenMaps, Submit
 
 
 class MapIterator(Iterator[Any]):
@@ -26,8 +20,11 @@ class MapIterator(Iterator[Any]):
         ahead: says how many tasks may be submitted and not taken; asked again now and then.
         deadline: until when each result must have come.
         bar: a tqdm bar that is moved with each result; None for none.
+        maps: the open maps of the pool, of which this is one until its first result is asked for; None
+            where the input is to be read on no account but the consumer's.
 
-    Closing it, or dropping it, cancels what has not started.
+    Closing it cancels what has not started. So does dropping it, once a result was asked for; before that,
+    `maps` runs it to its end.
     """
 
     def __init__(
@@ -39,87 +36,80 @@ class MapIterator(Iterator[Any]):
         ahead: Callable[[], int],
         deadline: Deadline,
         bar: Any = None,
+        maps: OpenMaps | None = None,
     ) -> None:
-        self._submit = submit
-        self._arguments = arguments
+        self._feed = MapFeed(submit, arguments, chunksize=chunksize, ahead=ahead)
         self._chunksize = chunksize
         self._deadline = deadline
         self._bar = bar
-        self._futures: deque[Future[Any]] = deque()
+        self._maps = maps
         self._ready: deque[Any] = deque()
-        self._ahead = ahead
-        self._most = 0
-        self._taken = 0
-        self._exhausted = False
         self._closed = False
         try:
-            self._fill()
+            self._feed.fill()
         except BaseException:
             self.close()
             raise
-
-    def _fill(self) -> None:
-        if self._taken % _ASK_EVERY == 0:
-            self._most = self._ahead()
-        self._taken += 1
-        while len(self._futures) < self._most and self._submit_next():
-            pass
-
-    def _submit_next(self) -> bool:
-        if self._exhausted:
-            return False
-        if self._chunksize == 1:
-            one = next(self._arguments, None)
-            self._exhausted = one is None
-            if one is not None:
-                self._futures.append(self._submit(one))
-        else:
-            chunk = list(itertools.islice(self._arguments, self._chunksize))
-            self._exhausted = not chunk
-            if chunk:
-                self._futures.append(self._submit(chunk))
-        return not self._exhausted
+        if maps is not None:
+            maps.add(self._feed)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
-        while not self._ready:
-            if self._closed or not self._futures:
-                self.close()
-                raise StopIteration
-            try:
-                # The future leaves the queue first: neither it nor its result is kept.
-                result = self._take()
-                self._fill()
-            except BaseException:
-                self.close()
-                raise
-            if self._chunksize == 1:
-                self._ready.append(result)
-            else:
-                self._ready.extend(result)
-            del result
+        self._is_consumed()
+        try:
+            while not self._ready and self._feed:
+                self._take()
+            if not self._ready:
+                self._feed.finish()
+        except BaseException:
+            self.close()
+            raise
+        if not self._ready:
+            self.close()
+            raise StopIteration
         if self._bar is not None:
             self._bar.update(1)
         return self._ready.popleft()
 
-    def _take(self) -> Any:
-        # Left in the queue while we wait, so that `close` cancels it when the wait ends early.
-        self._futures[0].exception(self._deadline.timeout)
-        return self._futures.popleft().result()
+    def _take(self) -> None:
+        try:
+            # The future leaves the queue first: neither it nor its result is kept.
+            result = self._feed.take(self._deadline)
+        except StopIteration as error:
+            # It would end the iteration as if there were no more input; a generator has the same rule.
+            raise RuntimeError("the function of a map raised StopIteration") from error
+        if self._chunksize == 1:
+            self._ready.append(result)
+        else:
+            self._ready.extend(result)
+        del result
+        self._feed.fill()
+
+    def _is_consumed(self) -> None:
+        if self._maps is not None:
+            self._maps.discard(self._feed)
+            self._maps = None
 
     def close(self) -> None:
         """Cancel what has not started, and yield no more. Idempotent."""
         if self._closed:
             return
         self._closed = True
-        for future in self._futures:
-            future.cancel()
-        self._futures.clear()
+        self._is_consumed()
+        self._feed.cancel()
+        self._close_bar()
+
+    def _close_bar(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        if getattr(self, "_closed", True):
+            return
+        if self._maps is None:
             self.close()
+        else:
+            self._maps.abandon(self._feed)
+            self._close_bar()

@@ -2,7 +2,7 @@
 
 ::
 
-    ResourceSpec.memory ─▶ LocalLauncher ─(environment)─▶ check, impose ─▶ a task asks for more: MemoryError
+    ResourceSpec.memory ─▶ LocalLauncher ─(environment)─▶ room, impose ─▶ a task asks for more: MemoryError
                                                               │
                                           the I/O thread needs more: the process ends and says why
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import sys
 import traceback
 from pathlib import Path
 
@@ -27,23 +28,13 @@ TOO_LOW = os.EX_CONFIG
 EXHAUSTED = os.EX_OSERR
 """Exit code of a worker that could not take in what was sent to it, or send what it had."""
 
-ROOM = 16_000_000
+NEEDED = 24_000_000
 """Bytes beyond what an idle worker takes without which it could hardly receive a task."""
 
 _LOGGERS = ("asyncio", "grpc")
 """Who reports what goes wrong in an event loop, where there is nobody to raise it to."""
 
 _limit: int | None = None
-
-
-class LimitTooLowError(Exception):
-    """The limit is below what an idle worker takes."""
-
-    def __init__(self, limit: int, idle: int) -> None:
-        super().__init__(
-            f"the memory limit of {in_words(limit)} (ResourceSpec.memory) is too low: an idle worker takes"
-            f" {in_words(idle)}, and needs {in_words(ROOM)} more to work with"
-        )
 
 
 def in_words(size: int) -> str:
@@ -57,20 +48,24 @@ def in_words(size: int) -> str:
 
 
 def take_limit() -> int | None:
-    """The limit that the launcher gave this process, in bytes. Taken: it is not for processes that it starts."""
+    """The limit that the launcher gave this process, in bytes; what it starts itself shall not find it."""
     text = os.environ.pop(MEMORY_LIMIT, None)
     return None if text is None else int(text)
 
 
-def check(limit: int) -> None:
-    """See that `limit` leaves room for tasks.
+def room(limit: int) -> int:
+    """Bytes that `limit` leaves for a task; ends this process, and says why, when it leaves none.
 
-    Raises:
-        LimitTooLowError: it does not.
+    For a worker that has nothing to do yet, and is not announced.
     """
-    resident = _usage()[0]
-    if resident + ROOM > limit:
-        raise LimitTooLowError(limit, resident)
+    idle = _usage()[0]
+    left = limit - idle - NEEDED
+    if left <= 0:
+        text = f"the memory limit of {in_words(limit)} (ResourceSpec.memory) is too low"
+        takes = f"an idle worker takes {in_words(idle)}, and needs {in_words(NEEDED)} more to work with"
+        print(f"iris_actor: {text}: {takes}", file=sys.stderr, flush=True)
+        os._exit(TOO_LOW)
+    return left
 
 
 def impose(limit: int) -> None:
@@ -85,7 +80,7 @@ def impose(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
     _limit = limit
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_Exhaustion(limit))
+        logging.getLogger(name).addHandler(_Exhaustion(limit))
 
 
 def explain(error: BaseException) -> None:
@@ -122,7 +117,7 @@ def reason_of_end(limit: int, exit_code: int | None, signal: str | None) -> str:
     return ""
 
 
-class _Exhaustion(logging.Filter):
+class _Exhaustion(logging.Handler):
     """Ends the process when an event loop ran out of memory.
 
     What was lost there, a task or an outcome, nobody would miss: its caller would wait for ever.
@@ -132,15 +127,15 @@ class _Exhaustion(logging.Filter):
         super().__init__()
         # Made while there is memory for it.
         self._words = (
-            f"iris_actor: the worker's memory limit of {in_words(limit)} (ResourceSpec.memory) left no room for"
-            " receiving tasks and sending results\n"
+            f"iris_actor: the worker's memory limit of {in_words(limit)} (ResourceSpec.memory) left no room"
+            " for receiving tasks and sending results\n"
         ).encode()
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a look at `record`."""
         if record.exc_info and isinstance(record.exc_info[1], MemoryError):
             os.write(2, self._words)
             os._exit(EXHAUSTED)
-        return True
 
 
 def _usage() -> tuple[int, int]:

@@ -45,22 +45,21 @@ class _Hierarchy(NamedTuple):
         return self.mount / cgroup[len(root) :].strip("/")
 
 
+_Home = tuple[_Hierarchy, str]
+
+
 class _Count:
     """How many victims one of the kernel's files counts."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self._file = file
         self._seen = self._read()
         self._rises: deque[float] = deque()
 
     @property
     def readable(self) -> bool:
+        """Whether it counts at all."""
         return self._seen is not None
-
-    @property
-    def any(self) -> bool:
-        """Whether there ever was one."""
-        return bool(self._seen)
 
     def look(self) -> None:
         value, seen = self._read(), self._seen
@@ -73,9 +72,14 @@ class _Count:
         """Whether there is a recent victim that nobody was found for; there is one less then."""
         while self._rises and self._rises[0] < time.monotonic() - _WINDOW:
             self._rises.popleft()
-        return bool(self._rises) and self._rises.popleft() > 0
+        if not self._rises:
+            return False
+        self._rises.popleft()
+        return True
 
     def _read(self) -> int | None:
+        if self._file is None:
+            return None
         with suppress(OSError, ValueError):
             for line in self._file.read_text().splitlines():
                 key, _, value = line.partition(" ")
@@ -96,44 +100,103 @@ class OomWatch:
         self._lock = threading.Lock()  # guards what follows
         self._v1, self._v2 = _hierarchies(proc)
         self._machine = _Count(proc / "vmstat")
-        self._counts: dict[tuple[_Hierarchy, str], _Count] = {}
-        self._homes: dict[int, tuple[_Hierarchy, str]] = {}
+        self._counts: dict[_Home, _Count] = {}
+        self._homes: dict[int, _Home] = {}
         self._next_look = 0.0
 
     def watch(self, pid: int) -> None:
         """From now on, notice where the process is and whom the killer takes there."""
         with self._lock:
-            self._find(pid, known=True)
+            self._locate(pid)
 
     def look(self) -> None:
-        """Look again, if the last time was not just now: a process may have been moved to another cgroup."""
+        """Look again, unless the last time was just now: a process may have been moved to another cgroup."""
         with self._lock:
             if time.monotonic() < self._next_look:
                 return
             for pid in list(self._homes):
-                self._find(pid, known=True)
+                self._locate(pid)
             self._look()
 
     def killed(self, pid: int) -> str:
-        """What is known of the killer's part in the end of a process by SIGKILL, in words; empty when nothing.
+        """What the killer had to do with the end of a process by SIGKILL; empty when nothing is known.
 
         To be called before the process is reaped.
         """
         with self._lock:
-            fresh = self._find(pid, known=False)
             self._look()
             home = self._homes.get(pid)
-            count = None if home is None else self._counts.get(home)
-            of_machine = self._machine.take()
-            if home is not None and count is not None and count.take():
-                return f"{KILLER} ended it ({_cause(*home)})"
-            if home is not None and count is not None and home[0] is self._v2 and not fresh and count.readable:
-                return ""  # a dead process is still shown in its cgroup there: the killer took another one
-            return f"probably {KILLER} ended it" if of_machine else ""
+            one_of_machine = self._machine.take()
+            if home is not None:
+                count = self._counts[home]
+                if count.take():
+                    return f"{KILLER} ended it ({_limits(*home)})"
+                # cgroup v2 shows the dead where they died, v1 does not.
+                if home[0] is self._v2 and count.readable and self._home(pid) == home:
+                    return ""
+            return f"{KILLER} probably ended it" if one_of_machine else ""
 
     def forget(self, pid: int) -> None:
         """The process is gone."""
         with self._lock:
-            home = self._homes.pop(pid, None)
-            if home is not None and home not in self._homes.values():
-                self._counts.pop(home, None)
+            self._homes.pop(pid, None)
+            homes = set(self._homes.values())
+            self._counts = {home: count for home, count in self._counts.items() if home in homes}
+
+    def _locate(self, pid: int) -> None:
+        home = self._home(pid)
+        if home is None:
+            return
+        self._homes[pid] = home
+        if home not in self._counts:
+            folder = home[0].folder(home[1])
+            self._counts[home] = _Count(folder / home[0].events if folder is not None else None)
+
+    def _home(self, pid: int) -> _Home | None:
+        """The hierarchy with the memory controller, and the cgroup of the process in it."""
+        home = None
+        with suppress(OSError):
+            for line in (self._proc / str(pid) / "cgroup").read_text().splitlines():
+                _, controllers, cgroup = line.split(":", 2)
+                if self._v1 is not None and "memory" in controllers.split(","):
+                    return self._v1, cgroup
+                if self._v2 is not None and not controllers:
+                    home = self._v2, cgroup
+        return home
+
+    def _look(self) -> None:
+        self._next_look = time.monotonic() + _LOOK
+        for count in (self._machine, *self._counts.values()):
+            count.look()
+
+
+def _hierarchies(proc: Path) -> tuple[_Hierarchy | None, _Hierarchy | None]:
+    """The mounts of cgroup v1's memory controller and of cgroup v2."""
+    v1 = v2 = None
+    with suppress(OSError):
+        for line in (proc / "self" / "mountinfo").read_text().splitlines():
+            fields, _, source = line.partition(" - ")
+            root, mount = fields.split()[3:5]
+            kind, _, options = source.split()
+            if kind == "cgroup" and "memory" in options.split(","):
+                v1 = _Hierarchy(Path(mount), root, "memory.oom_control", "memory.limit_in_bytes")
+            elif kind == "cgroup2":
+                v2 = _Hierarchy(Path(mount), root, "memory.events", "memory.max")
+    return v1, v2
+
+
+def _limits(hierarchy: _Hierarchy, cgroup: str) -> str:
+    """The lowest limit that holds for `cgroup`, its own or that of one above it."""
+    lowest, where = _NO_LIMIT, ""
+    path = cgroup
+    while True:
+        folder = hierarchy.folder(path)
+        if folder is not None:
+            with suppress(OSError, ValueError):
+                limit = int((folder / hierarchy.limit).read_text())
+                if limit < lowest:
+                    lowest, where = limit, path
+        if path in {"", "/"}:
+            break
+        path = path.rpartition("/")[0] or "/"
+    return f"cgroup {where}: limit {in_words(lowest)}" if where else f"cgroup {cgroup}: no limit"

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import suppress
 
 from iris_actor.work.log_receiver import LogReceiver, Received
-from iris_actor.work.worker_logging import START
+from iris_actor.work.worker_logging import LINE, START
 
 TAIL_LINES = 20
 TAIL_BYTES = 8 * 1024
@@ -87,28 +86,31 @@ class OutputLines:
         begun = b""
         for line in lines.split(b"\n"):
             before, start, rest = line.rpartition(START)
-            if start:
-                # Anything else that begins like one (or a factory of records that fails) makes it text.
-                with suppress(Exception):
-                    received = receiver.read(rest)
-                    begun += before
-                    if received is not None:
-                        if texts:
-                            self._pass_on(b"\n".join(texts), passed)
-                            texts = []
-                        passed.append(received)
-                        self._keep(received.text.encode(errors="replace"))
-                    continue
-            texts.append(begun + line)
-            begun = b""
+            try:
+                received = receiver.read(rest) if start else None
+            except Exception:  # it is something else (or the user's factory of records failed)
+                start = b""
+            if not start:
+                texts.append(begun + line)
+                begun = b""
+                continue
+            begun += before
+            if received is not None:
+                if texts:
+                    self._pass_on(b"\n".join(texts), passed)
+                    texts = []
+                passed.append(received)
+                self._keep(received.text.encode(errors="replace"))
         if texts:
             self._pass_on(b"\n".join(texts), passed)
         self._partial = begun + self._partial
 
     def _cut(self, passed: list[bytes | Received]) -> None:
-        at = MAX_LINE
-        while at > MAX_LINE - 4 and self._partial[at] & 0xC0 == 0x80:
-            at -= 1  # not inside a character
+        at = self._partial.rfind(START, MAX_LINE - LINE, MAX_LINE)
+        if at < 0:  # no record that may still be on its way
+            at = MAX_LINE
+            while at > MAX_LINE - 4 and self._partial[at] & 0xC0 == 0x80:
+                at -= 1  # not inside a character
         self._add([self._partial[:at]], passed)
         self._partial = self._partial[at:]
 

@@ -85,9 +85,7 @@ class OutputPump:
 
     def __init__(self, sink: Sink = write_to_driver) -> None:
         self._sink = sink
-        self._lock = (
-            threading.Lock()
-        )  # guards all below
+        self._lock = threading.Lock()  # guards all below
         self._added: list[_Stream] = []
         self._wishes: list[_Wish] = []
         self._thread: threading.Thread | None = None
@@ -188,16 +186,16 @@ class OutputPump:
     def _empty(self, selector: selectors.BaseSelector, stream: _Stream) -> None:
         """Pass on what is there now, an unfinished line too; others may go on writing."""
         left = 0 if stream.closed.is_set() else stream.waiting
-        while left > 0 and (count := self._read(selector, stream)):
+        while left > 0 and (count := self._read(selector, stream, min(left, _READ))):
             left -= count
         self._pass_on(stream, stream.lines.finish())
 
-    def _read(self, selector: selectors.BaseSelector, stream: _Stream) -> int:
+    def _read(self, selector: selectors.BaseSelector, stream: _Stream, most: int = _READ) -> int:
         """Pass on what one read gives; 0 when there is nothing (yet or any more)."""
         if stream.closed.is_set():
             return 0
         try:
-            data = os.read(stream.fd, _READ)
+            data = os.read(stream.fd, most)
         except BlockingIOError:
             return 0
         except OSError:

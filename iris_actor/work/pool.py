@@ -21,7 +21,7 @@ import dataclasses
 import os
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -33,7 +33,8 @@ from iris_actor.work.config import WorkerPoolConfig, check_bounds
 from iris_actor.work.context import get_iris_ctx
 from iris_actor.work.exit_hook import at_exit
 from iris_actor.work.keeper import Keeper
-from iris_actor.work.pool_status import PoolStatus, TaskCounts, WorkerCounts, WorkerInfo, WorkerState
+from iris_actor.work.pool_status import PoolStatus
+from iris_actor.work.progress_bars import shares_lock
 from iris_actor.work.resource_spec import ResourceSpec
 from iris_actor.work.task_executor import TaskExecutor
 from iris_actor.work.task_options import TaskOptions
@@ -102,7 +103,9 @@ class WorkerPool(TaskExecutor):
         if max_workers is not None:
             if fields.get("num_workers") is not None:
                 raise TypeError("num_workers and max_workers are two names of one thing; give one of them")
-            fields["num_workers"] = max_workers
+            fields["num_workers"] = check_bounds(max_workers, "max_workers")
+        if shares_lock(fields.get("initializer")):
+            del fields["initializer"], fields["initargs"]
         # The standard library's executors take None for what is not chosen.
         chosen: Any = {key: value for key, value in fields.items() if value is not None}
         self._config = dataclasses.replace(config or WorkerPoolConfig(), **chosen)
@@ -130,7 +133,7 @@ class WorkerPool(TaskExecutor):
 
         Args:
             wait: return only when all is done and no worker is left. Ctrl-C while waiting ends the
-                workers at once.
+                workers at once. In a done callback it returns at once: the pool cannot end before that.
             cancel_futures: cancel tasks that have not started.
         """
         if self._keeper.forked_from is not None:  # the pool is the parent's
@@ -199,32 +202,7 @@ class WorkerPool(TaskExecutor):
 
     def status(self) -> PoolStatus:
         """What the pool looks like now."""
-        with self._dispatcher.lock:
-            queue = self._dispatcher.queue
-            queue.drop_cancelled()
-            infos = tuple(slot.info() for slot in sorted(self._dispatcher.slots, key=lambda s: s.index))
-            tasks = TaskCounts(
-                queued=len(queue.waiting),
-                running=sum(info.tasks for info in infos),
-                done=queue.done,
-                failed=queue.failed,
-            )
-            broken = queue.broken
-            failures = tuple(queue.failures)
-        return PoolStatus(
-            name=self._name,
-            workers=WorkerCounts(
-                idle=_count(infos, WorkerState.IDLE),
-                busy=_count(infos, WorkerState.BUSY),
-                pending=_count(infos, WorkerState.PENDING),
-                failed=_count(infos, WorkerState.FAILED),
-            ),
-            tasks=tasks,
-            worker_infos=infos,
-            broken=broken[0] if broken else None,
-            failures=failures,
-            bounds=self._keeper.bounds,
-        )
+        return PoolStatus.of(self._name, self._dispatcher, self._keeper.bounds)
 
     def resize(self, num_workers: int | tuple[int, int]) -> None:
         """Aim at another number of workers; returns at once.
@@ -293,7 +271,3 @@ class _ClientSource:
     def close(self) -> None:
         if self._owned and self._client is not None:
             self._client.close()
-
-
-def _count(infos: Iterable[WorkerInfo], state: WorkerState) -> int:
-    return sum(info.state is state for info in infos)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from iris_actor.work.dispatcher import Dispatcher
 
 
 class WorkerState(Enum):
@@ -113,3 +118,27 @@ class PoolStatus:
     broken: str | None = None
     failures: tuple[Failure, ...] = ()
     bounds: tuple[int, int] = (1, 1)
+
+    @classmethod
+    def of(cls, name: str, dispatcher: Dispatcher, bounds: tuple[int, int]) -> Self:
+        """The pool whose dispatcher that is, as it is now."""
+        with dispatcher.lock:
+            queue = dispatcher.queue
+            queue.drop_cancelled()
+            infos = tuple(slot.info() for slot in sorted(dispatcher.slots, key=lambda slot: slot.index))
+            tasks = TaskCounts(
+                queued=len(queue.waiting),
+                running=sum(info.tasks for info in infos),
+                done=queue.done,
+                failed=queue.failed,
+            )
+            broken = queue.broken
+            failures = tuple(queue.failures)
+        states = Counter(info.state for info in infos)
+        workers = WorkerCounts(
+            idle=states[WorkerState.IDLE],
+            busy=states[WorkerState.BUSY],
+            pending=states[WorkerState.PENDING],
+            failed=states[WorkerState.FAILED],
+        )
+        return cls(name, workers, tasks, infos, broken[0] if broken else None, failures, bounds)

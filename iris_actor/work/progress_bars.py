@@ -5,26 +5,55 @@ tqdm is not imported here: who shows a bar has done that. Thread-safe.
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakSet
+
+_holder: int | None = None
+"""The thread that has tqdm's lock on our account."""
+_seen: WeakSet[Any] = WeakSet()
+"""The bars that were there when it was last taken; guarded by it."""
 
 
-def bars_shown() -> bool:
-    """Whether there is any bar of tqdm's."""
-    return bool(_bars())
+def bars_possible() -> bool:
+    """Whether somebody may show a bar."""
+    return _tqdm() is not None
 
 
-def bars_aside(stream: object) -> AbstractContextManager[object]:
+@contextmanager
+def bars_aside(stream: object) -> Iterator[None]:
     """Take away the bars that would be torn by what is written to `stream`; afterwards they are put back.
 
-    It holds tqdm's lock, and only when there is such a bar: one that is shown by way of `logging`, say, is
-    drawn with that lock held, and whoever asked for it in a handler would wait for ever.
+    Whoever is inside has tqdm's lock, though there may be no bar yet: another thread may be about to draw the
+    first. So nothing may be waited for there that somebody may have who draws, such as a handler's lock.
     """
-    if not _would_tear(stream):
-        return nullcontext()
-    aside: AbstractContextManager[object] = _tqdm().external_write_mode(file=stream)
-    return aside
+    global _holder  # noqa: PLW0603 - written with tqdm's lock held
+    tqdm = _tqdm()
+    if tqdm is None:
+        yield
+        return
+    with tqdm.external_write_mode(file=stream):
+        _holder = threading.get_ident()
+        try:
+            _clear_closing(tqdm, stream)
+            yield
+        finally:
+            _holder = None
+
+
+def shares_lock(initializer: Any) -> bool:
+    """Whether it is the initializer by which `tqdm.contrib.concurrent` has workers use the driver's lock.
+
+    Workers cannot have that lock, and need none: their output is lines, and it is the driver that draws.
+    """
+    owner = getattr(initializer, "__self__", None)
+    tqdm = _tqdm()
+    named = getattr(initializer, "__name__", None) == "set_lock"
+    return named and tqdm is not None and isinstance(owner, type) and issubclass(owner, tqdm)
 
 
 def _tqdm() -> Any:
@@ -32,15 +61,28 @@ def _tqdm() -> Any:
     return getattr(sys.modules.get("tqdm"), "tqdm", None)
 
 
-def _bars() -> Any:
-    return getattr(_tqdm(), "_instances", ())
+def _clear_closing(tqdm: Any, stream: object) -> None:
+    """Clear bars that left the list of all bars since the last time.
 
-
-def _would_tear(stream: object) -> bool:
-    """By tqdm's own rule: a bar on the same stream, or both on a standard one, which may share a terminal."""
+    A bar that is being closed does so first, and draws its last state later; until then it still stands there.
+    If it has done that, nothing is left to be cleared.
+    """
     standard = (sys.stdout, sys.stderr)
-    try:
-        targets = [getattr(bar, "fp", None) for bar in _bars()]
-    except RuntimeError:  # another thread is just adding a bar
-        return True
-    return any(target == stream or (target in standard and stream in standard) for target in targets)
+    for bar in _seen.difference(tqdm._instances):
+        with suppress(Exception):  # its stream may be closed
+            if not bar.gui and (bar.fp == stream or (bar.fp in standard and stream in standard)):
+                bar.moveto(abs(bar.pos))
+                bar.sp("")
+                bar.fp.write("\r")
+                bar.moveto(-abs(bar.pos))
+    _seen.clear()
+    _seen.update(tqdm._instances)
+
+
+def _renew_lock_in_child() -> None:
+    """The thread that had the lock at the fork is not in the child, and would never give it back."""
+    if _holder not in {None, threading.get_ident()}:
+        _tqdm().set_lock(threading.RLock())
+
+
+os.register_at_fork(after_in_child=_renew_lock_in_child)

@@ -7,14 +7,16 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, SupportsIndex, TypeVar
 
 from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import ForkedProcessError
+from iris_actor.work.exit_hook import exiting
 from iris_actor.work.keeper import Keeper
 from iris_actor.work.map_iterator import MapIterator
 from iris_actor.work.task_future import TaskFuture
 from iris_actor.work.task_options import TaskOptions
+from iris_actor.work.task_queue import AFTER_SHUTDOWN
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +43,7 @@ class TaskExecutor(Executor):
         """The same pool with other options for the tasks that are submitted through what this returns.
 
         Args:
-            timeout: seconds that a task may run, counted from when a worker starts it. Then its future ends
+            timeout: seconds that a task may run, from when its function is called. Then its future ends
                 as DeadlineExceededError, its `call_context()` says that it is cancelled, and if it is still
                 there after the pool's `cancel_grace`, its worker is ended and replaced. Calls of actors
                 that the task makes inherit what is left.
@@ -111,8 +113,8 @@ class TaskExecutor(Executor):
         if not callable(fn):
             raise TypeError(f"map() needs a callable, got {fn!r}")
         for label, number in (("chunksize", chunksize), ("buffersize", buffersize)):
-            if number is not None and operator.index(number) < 1:
-                raise ValueError(f"{label} must be 1 or more, got {number!r}")
+            if number is not None:
+                _check_count(label, number)
         deadline = Deadline.of(check_timeout(timeout))
         dispatcher = self._keeper.dispatcher
 
@@ -124,9 +126,10 @@ class TaskExecutor(Executor):
             return each * self._keeper.bounds[1]
 
         def submit(item: Any) -> TaskFuture[Any]:
-            self._check_open()
             if chunksize == 1:
-                return dispatcher.submit(fn, item, {}, self._options)
+                # By way of `submit`, as in the standard library: some replace it, to see the tasks.
+                return self.submit(fn, *item)
+            self._check_open()
             return dispatcher.submit(fn, item, {}, self._options, spread=True, weight=len(item))
 
         return MapIterator(
@@ -155,7 +158,18 @@ class TaskExecutor(Executor):
         if queue.broken is not None and not self._keeper.shut:
             raise queue.broken_error()
         if self._keeper.shut:
-            raise RuntimeError("cannot schedule new futures after shutdown")
+            raise RuntimeError(AFTER_SHUTDOWN)
+        if exiting():
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+
+def _check_count(label: str, number: SupportsIndex) -> None:
+    try:
+        enough = operator.index(number) >= 1
+    except TypeError:
+        raise TypeError(f"{label} must be a whole number, 1 or more, got {number!r}") from None
+    if not enough:
+        raise ValueError(f"{label} must be 1 or more, got {number!r}")
 
 
 def _bar(iterables: tuple[Iterable[Any], ...]) -> Any:

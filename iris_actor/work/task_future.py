@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, RUNNING
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -74,15 +74,46 @@ class TaskFuture(Future[T]):
         Returns:
             Whether the future is cancelled.
         """
-        return super().cancel() or (self._canceller is not None and self._canceller(self, kill))
+        with self._condition:
+            state = self._state
+            if state == PENDING:
+                self._end_cancelled()
+        if state == PENDING:
+            self._invoke_callbacks()  # type: ignore[attr-defined]
+            return True
+        if state != RUNNING:
+            return state != FINISHED
+        return self._canceller is not None and self._canceller(self, kill)
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Put the future past the point where it can be cancelled by itself. False: it is cancelled."""
+        return not self.cancelled() and super().set_running_or_notify_cancel()
 
     def withdraw(self) -> None:
         """Cancel it though it counts as running. For the pool, which sees to it that nobody resolves it."""
         with self._condition:
-            if self._state != RUNNING:
-                return
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
+            self._end_cancelled()
         self._invoke_callbacks()  # type: ignore[attr-defined]
+
+    def _end_cancelled(self) -> None:
+        # Those who wait are told at once, and not, as the stdlib does, when the task's turn would come.
+        self._state = CANCELLED_AND_NOTIFIED
+        for waiter in self._waiters:
+            waiter.add_cancelled(self)
+        self._condition.notify_all()
+
+    def result(self, timeout: float | None = None) -> T:
+        """The task's value; see `concurrent.futures.Future.result`."""
+        value = super().result(timeout)
+        if value is None and self._exception is not None:
+            # One that counts as false, which Python overlooks before 3.13.4.
+            try:
+                raise self._exception
+            finally:
+                del self
+        return value
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a future does not pickle: pass its result(), or submit when it is done"
+        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from iris_actor.codec import exception_text
@@ -13,7 +15,14 @@ from iris_actor.errors import BrokenWorkerPool
 from iris_actor.work.pool_status import Failure
 from iris_actor.work.task import Task
 
+AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
+"""As the standard library puts it."""
 KEPT_FAILURES = 32
+BEHIND = 64
+"""How many others a task that a worker died of lets go first."""
+
+
+_log = logging.getLogger(__name__)
 
 
 def one_line(error: BaseException) -> str:
@@ -30,6 +39,7 @@ class TaskQueue:
 
     Attributes:
         waiting: tasks that no worker has; those that are cancelled meanwhile drop out when they are met.
+        closed: whether nobody will run any more tasks, since the pool ends.
         broken: why no task can be run any more, and the exception behind that.
         done, failed: tasks that ended with a value, and with an exception.
         failures: the latest of these and of workers' deaths.
@@ -39,6 +49,7 @@ class TaskQueue:
         self._lock = lock
         self._unresolved = 0
         self.waiting: deque[Task] = deque()
+        self.closed = False
         self.broken: tuple[str, BaseException | None] | None = None
         self.done = 0
         self.failed = 0
@@ -49,10 +60,13 @@ class TaskQueue:
 
         Raises:
             BrokenWorkerPool: the pool is broken.
+            RuntimeError: the pool ends.
         """
         with self._lock:
             if self.broken is not None:
                 raise self.broken_error()
+            if self.closed:
+                raise RuntimeError(AFTER_SHUTDOWN)
             self.waiting.append(task)
             self._unresolved += 1
 
@@ -102,11 +116,7 @@ class TaskQueue:
         task.release()
         with self._lock:
             self.done += 1
-        try:
-            future.set_result(value)
-        finally:
-            with self._lock:
-                self._unresolved -= 1
+        self._end(partial(future.set_result, value))
 
     def reject(self, task: Task, error: BaseException, worker: str = "") -> None:
         """End `task`, which `worker` had, with `error`."""
@@ -116,29 +126,36 @@ class TaskQueue:
         with self._lock:
             self.failed += 1
             self.failures.append(failure)
-        try:
-            future.set_exception(error)
-        finally:
-            with self._lock:
-                self._unresolved -= 1
+        self._end(partial(future.set_exception, error))
 
     def withdraw(self, task: Task) -> None:
         """End `task`, which is past the point where its future can be cancelled by itself, as cancelled."""
         future = task.future
         task.release()
+        self._end(future.withdraw)
+
+    def _end(self, resolve: Callable[[], None]) -> None:
         try:
-            future.withdraw()
-        finally:
-            with self._lock:
-                self._unresolved -= 1
+            resolve()
+        except BaseException:  # a callback's SystemExit, say; the stdlib logs Exceptions by itself
+            _log.exception("a done callback raised")
+        with self._lock:
+            self._unresolved -= 1
 
     def requeue(self, tasks: Iterable[Task]) -> None:
-        """Put tasks that a worker had back to the head, in their order."""
+        """Put tasks that a worker had back to the head, in their order; those that it died of, behind others.
+
+        The first task of a fresh worker is the one that its imports are done for. Were it always the same
+        one, it would be charged with each death in that time, whatever the cause.
+        """
         tasks = list(tasks)
         with self._lock:
             broken = self.broken is not None
             if not broken:
-                self.waiting.extendleft(reversed(tasks))
+                self.waiting.extendleft(task for task in reversed(tasks) if not task.deaths)
+                for task in tasks:
+                    if task.deaths:
+                        self.waiting.insert(BEHIND, task)
         if broken:
             for task in tasks:
                 self.reject(task, self.broken_error())

@@ -29,6 +29,7 @@ from iris_actor.deadline import Deadline
 from iris_actor.errors import SerializationError
 from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller
+from iris_actor.work import memory_limit
 from iris_actor.work.flight_recorder import RecorderPen
 from iris_actor.work.place import Place
 from iris_actor.work.shared import rebuild_with
@@ -39,6 +40,7 @@ from iris_actor.work.task_wire import (
     Kind,
     TaskMessage,
     does_not_pickle,
+    does_not_rebuild,
     pack,
     unpack,
 )
@@ -194,7 +196,7 @@ class TaskRunner:
                 continue
             if task.seq == 0:
                 # Should it kill the process, the first task that needs it is the one to blame.
-                self._pen.write(task.function_id, time.monotonic())
+                self._pen.write(task.function_id, time.monotonic(), begun=False)
                 self.busy = True
                 self._define(task.packed[0])
             else:
@@ -218,6 +220,10 @@ class TaskRunner:
                 self._defined[number] = codec.loads(body)
             except SerializationError as error:
                 self._defined[number] = error
+            except BaseException as error:
+                if self._stopping:
+                    raise
+                self._defined[number] = does_not_rebuild(error)
 
     def _fetch(self, number: int) -> Any:
         """What was defined under `number`."""
@@ -228,15 +234,19 @@ class TaskRunner:
 
     def _run_one(self, task: TaskMessage, caller: Caller) -> tuple[Any, ...]:
         started = time.monotonic()
-        self._pen.write(task.seq, started)
+        self._pen.write(task.seq, started, begun=False)
         try:
             function, arguments, kwargs = self._rebuild(task)
-        except Exception as error:
+        except BaseException as error:
+            if self._stopping:
+                raise
+            memory_limit.explain(error)
             missing = _missing_module(error)
             packed = pack(codec.dump_exception(error))
             return (task.seq, int(Kind.NOT_REBUILT), packed, 0.0, missing)
-        timeout = task.timeout
-        deadline = None if timeout is None else Deadline(started + timeout)
+        begun = time.monotonic()
+        self._pen.write(task.seq, begun, begun=True)
+        deadline = None if task.timeout is None else Deadline(begun + task.timeout)
         call = TaskCall(
             task.seq, function, caller=caller, deadline=deadline, trace=task.trace, told=self._told
         )
@@ -252,6 +262,7 @@ class TaskRunner:
         except BaseException as error:
             if self._stopping:
                 raise
+            memory_limit.explain(error)
             packed = pack(codec.dump_exception(error, skip=error.__traceback__))
             return (task.seq, int(Kind.RAISED), packed, time.monotonic() - started, None)
         finally:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from iris_actor.errors import DeadlineExceededError
+from iris_actor.work.flight_recorder import Recording
 from iris_actor.work.task import Task
 from iris_actor.work.task_future import TaskFuture
 from iris_actor.work.worker_slot import WorkerSlot
@@ -37,16 +38,19 @@ class TaskStopper:
     Args:
         dispatcher: of the pool, whose lock guards all that is looked at here.
         grace: seconds between a timeout and the end of the worker whose task ignores it.
+        rebuild_timeout: seconds that function and arguments of a task with a timeout have until they are
+            rebuilt.
 
     Attributes:
         watched: whether the keeper knows that a task with a timeout is with a worker.
     """
 
-    def __init__(self, dispatcher: Dispatcher, grace: float) -> None:
+    def __init__(self, dispatcher: Dispatcher, grace: float, rebuild_timeout: float) -> None:
         self._dispatcher = dispatcher
         self._queue = dispatcher.queue
         self._lock = dispatcher.lock
         self._grace = grace
+        self._rebuild_timeout = rebuild_timeout
         self.watched = False
 
     # --- cancelled by the caller ----------------------------------------------------------------------
@@ -126,8 +130,15 @@ class TaskStopper:
             running = slot.running()
             for task in slot.outstanding.values():
                 if task.timeout is not None:
-                    since = running[1] if running is not None and running[0] is task else now
-                    yield slot, task, since + task.timeout
+                    yield slot, task, self._begin(task, running, now) + task.timeout
+
+    def _begin(self, task: Task, running: tuple[Task, Recording] | None, now: float) -> float:
+        """When the time of `task` began, or will at the earliest."""
+        if running is None or running[0] is not task:
+            return now
+        recording = running[1]
+        # Imports are not the task's own time; but if they never end, neither would it.
+        return recording.since if recording.begun else recording.since + self._rebuild_timeout
 
     def next_due(self) -> float | None:
         """When to look again, on the monotonic clock. Call with the lock."""

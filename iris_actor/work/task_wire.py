@@ -95,6 +95,13 @@ def unpack(packed: Packed) -> Body:
     return Body(data, tuple(map(memoryview, buffers)))
 
 
+def does_not_rebuild(error: BaseException) -> SerializationError:
+    """`error` of an unpickler that is no Exception, as the error that callers know."""
+    wrapped = SerializationError(f"cannot rebuild a value here: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
 def does_not_pickle(error: Exception, what: str = "") -> SerializationError:
     """`error` of a pickler as the error that callers know; pickling runs code that may raise anything."""
     if isinstance(error, SerializationError) and not what:

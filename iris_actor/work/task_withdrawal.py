@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from iris_actor.work.worker_link import WorkerLink
 
 STUCK = 0.05
-"""Seconds without progress after which tasks that wait with a worker are taken back."""
+"""Seconds without progress after which tasks that wait with a worker are taken back, if the one that it runs
+was not expected to take as long."""
+OVERRUN = 3
+"""How many times as long as expected that one may take."""
+WORTH = 0.01
+"""Seconds of work that a worker must have before some of it is given to one that has none."""
 
 
 class TaskWithdrawal:
@@ -39,6 +44,21 @@ class TaskWithdrawal:
     def _waiting(slot: WorkerSlot) -> bool:
         return len(slot.outstanding) + len(slot.abandoned) > 1
 
+    def worthwhile(self) -> bool:
+        """Whether a worker has nothing to do while tasks wait with another. Call with the lock."""
+        return self._dispatcher.bored and any(
+            self._may_be_asked(slot, 0.0) for slot in self._dispatcher.slots
+        )
+
+    def _may_be_asked(self, slot: WorkerSlot, now: float) -> bool:
+        if slot.state is not SlotState.READY or slot.withdrawing or slot.feeding or slot.link is None:
+            return False
+        if not slot.outstanding or not self._waiting(slot):
+            return False
+        running = next(iter(slot.outstanding.values()))
+        stuck = now - slot.moved_at > max(STUCK, OVERRUN * running.cost)
+        return bool(slot.abandoned) or stuck or (slot.load > WORTH and self._dispatcher.bored)
+
     def look(self) -> None:
         """Ask workers that are stuck for what waits there."""
         now = time.monotonic()
@@ -47,9 +67,7 @@ class TaskWithdrawal:
             if not self.needed:
                 return
             for slot in self._dispatcher.slots:
-                stuck = self._waiting(slot) and (slot.abandoned or now - slot.moved_at > STUCK)
-                waits = slot.state is not SlotState.READY or slot.withdrawing or slot.feeding
-                if stuck and slot.outstanding and not waits and slot.link is not None:
+                if self._may_be_asked(slot, now) and slot.link is not None:
                     slot.withdrawing = True
                     self._dispatcher.update(slot)
                     asked.append((slot, slot.link))

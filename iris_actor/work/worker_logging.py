@@ -41,7 +41,8 @@ MAX_TEXT = 256 * 1024
 MAX_RECORD = 1024 * 1024
 """Bytes of a record. One that is longer leaves behind what the user attached to it by ``extra=``."""
 
-_LINE = select.PIPE_BUF
+LINE = select.PIPE_BUF
+"""Bytes of the longest line, its newline included."""
 _MAX_LEVELS = 100_000
 """Bytes of the levels; the system takes no environment variable over 128 KiB."""
 _OWN = frozenset(vars(logging.makeLogRecord({})))
@@ -55,18 +56,18 @@ _SENT = frozenset(
 
 
 def driver_levels() -> str:
-    """The levels of this process's loggers, as `install` takes them.
-
-    Loggers of a user's own class are among them, their class is not.
-    """
+    """The levels of this process's loggers, as `install` takes them."""
     root = logging.getLogger()
     least = root.manager.disable + 1
-    levels = {"": max(root.level, least)}
+    levels = {"": root.level}
+    for handler in root.handlers:
+        if isinstance(handler, DriverHandler):  # this process is a worker itself
+            levels |= handler.levels.waiting
     for name, logger in root.manager.loggerDict.copy().items():
         if isinstance(logger, logging.Logger) and logger.level != logging.NOTSET:
-            levels[name] = max(logger.level, least)
-    text = json.dumps(levels)
-    return text if len(text) <= _MAX_LEVELS else json.dumps({"": levels[""]})
+            levels[name] = logger.level
+    text = json.dumps({name: max(level, least) for name, level in levels.items()})
+    return text if len(text) <= _MAX_LEVELS else json.dumps({"": max(root.level, least)})
 
 
 def install(levels: str) -> None:
@@ -78,7 +79,7 @@ def install(levels: str) -> None:
     Args:
         levels: what `driver_levels` returned in the driver. Records below them are not even made.
     """
-    if logging.getLogger().handlers or not stat.S_ISFIFO(os.fstat(2).st_mode):
+    if logging.getLogger().handlers or not _is_pipe(2):
         return
     handler = DriverHandler(_Levels(json.loads(levels)))
     logging.getLogger().addHandler(handler)
@@ -99,6 +100,9 @@ class _Levels:
 
     A logger gets its level when somebody asks for it or for one below it. One that was made here beforehand
     would have the wrong class when the user sets another, and ``dictConfig`` would disable it.
+
+    Attributes:
+        waiting: levels of loggers that nobody has asked for.
     """
 
     def __init__(self, levels: dict[str, int]) -> None:
@@ -106,9 +110,8 @@ class _Levels:
         self._root_before = root.level
         self._root_now = levels.pop("")
         root.setLevel(self._root_now)
-        self._waiting = levels
+        self.waiting = levels
         self._given: dict[str, int] = {}
-        self._manager = root.manager
         if levels:
             self._original = root.manager.getLogger
             root.manager.getLogger = self._get_logger  # type: ignore[method-assign]
@@ -117,13 +120,13 @@ class _Levels:
 
     def _get_logger(self, name: str) -> logging.Logger:
         logger = self._original(name)
-        if self._waiting:
+        if self.waiting:
             self._apply(name)
         return logger
 
     def _apply(self, name: str) -> None:
         for above in itertools.accumulate(name.split("."), "{}.{}".format):
-            level = self._waiting.pop(above, None)
+            level = self.waiting.pop(above, None)
             if level is not None:
                 logger = self._original(above)
                 if logger.level == logging.NOTSET:
@@ -132,7 +135,7 @@ class _Levels:
 
     def take_back(self) -> None:
         """Undo what nobody has changed since."""
-        self._waiting.clear()
+        self.waiting.clear()
         for name, level in self._given.items():
             logger = self._original(name)
             if logger.level == level:
@@ -147,11 +150,14 @@ class DriverHandler(logging.Handler):
     """Writes records to the pipe that stderr was when it was made. Thread-safe, also in forked children.
 
     What fails here is reported as `logging` reports it, on stderr, and never raised.
+
+    Args:
+        levels: what it takes back when it steps aside.
     """
 
     def __init__(self, levels: _Levels) -> None:
         super().__init__()
-        self._levels = levels
+        self.levels = levels
         self._numbers = itertools.count()
         # Of its own: a task may point stderr's descriptor elsewhere for a while.
         self._fd = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -181,11 +187,11 @@ class DriverHandler(logging.Handler):
         fd = next((fd for fd in (self._fd, 2) if _identity(fd) == self._pipe), None)
         if fd is None:
             return False
-        if len(data) + 2 <= _LINE:
+        if len(data) + 2 <= LINE:
             _write(fd, START + data + b"\n")
             return True
         key = b"%x.%x " % (os.getpid(), next(self._numbers))
-        room = _LINE - len(START + PART + key + b"\n")
+        room = LINE - len(START + PART + key + b"\n")
         for at in range(0, len(data), room):
             kind = PART if at + room < len(data) else LAST
             _write(fd, START + kind + key + data[at : at + room] + b"\n")
@@ -194,7 +200,7 @@ class DriverHandler(logging.Handler):
     def close(self) -> None:
         """Step aside. `logging.config` does this to all handlers before it configures anything."""
         logging.getLogger().removeHandler(self)
-        self._levels.take_back()
+        self.levels.take_back()
         super().close()
 
 
@@ -208,6 +214,13 @@ def _has_other_handler(name: str, ours: logging.Handler) -> bool:
             return True
         logger = logger.parent
     return False
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
 
 
 def _identity(fd: int) -> tuple[int, int] | None:

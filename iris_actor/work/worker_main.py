@@ -30,7 +30,8 @@ from iris_actor.actor.environment import JOB_ID, REGISTRY, TASK_INDEX
 from iris_actor.actor.server import ActorServer
 from iris_actor.naming import JobId
 from iris_actor.rpc.credentials import Credentials
-from iris_actor.work import worker_logging
+from iris_actor.rpc.limits import Limits
+from iris_actor.work import memory_limit, worker_logging
 from iris_actor.work.flight_recorder import RecorderPen
 from iris_actor.work.local_launcher import PARENT_PID
 from iris_actor.work.task_runner import TaskRunner
@@ -140,6 +141,7 @@ def main() -> None:
     # Ctrl-C is the driver's to handle. A handler and not SIG_IGN, which children of tasks would inherit.
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     _keep_signals_from_children()
+    limit = memory_limit.take_limit()
     with suppress(SystemExit):
         name = f"worker-{int(environment.pop(FIRST)) + int(environment.get(TASK_INDEX, '0'))}"
         pool, launch = environment.pop(POOL), environment.pop(LAUNCH)
@@ -151,6 +153,7 @@ def main() -> None:
             host=environment.pop(HOST, "127.0.0.1"),
             credentials=Credentials(token=token) if token else None,
             drain_timeout=0,
+            limits=None if limit is None else Limits(max_payload=memory_limit.room(limit)),
         ) as server:
             server.register(
                 runner.actor_name,
@@ -160,4 +163,6 @@ def main() -> None:
                 _framework=True,
             )
             server.serve_background()
+            if limit is not None:
+                memory_limit.impose(limit)
             runner.run()

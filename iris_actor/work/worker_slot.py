@@ -153,15 +153,16 @@ class WorkerSlot:
         """What the flight recorder of its process says; None without one."""
         return None if self.launch is None else self.launch.recorded(self.replica)
 
-    def running(self) -> tuple[Task, float] | None:
-        """The task that runs there, if one is known to, and when it started, on the monotonic clock."""
+    def running(self) -> tuple[Task, Recording] | None:
+        """The task that the worker is at, if that is known, and since when."""
         if not self.outstanding:
             return None
         recording = self.recording
         if recording is None:  # then it has one at a time
-            return next(iter(self.outstanding.values())), self.moved_at
+            first = next(iter(self.outstanding.values()))
+            return first, Recording(first.seq, self.moved_at, begun=True)
         task = self.outstanding.get(recording.seq)
-        return None if task is None else (task, recording.since)
+        return None if task is None else (task, recording)
 
     def info(self) -> WorkerInfo:
         """What a user sees of it."""
@@ -175,7 +176,7 @@ class WorkerSlot:
             restarts=self.restarts,
             tasks=len(self.outstanding),
             task=running[0].name if running else None,
-            running_for=max(0.0, time.monotonic() - running[1]) if running else 0.0,
+            running_for=max(0.0, time.monotonic() - running[1].since) if running else 0.0,
             done=self.done,
             failed=self.failed,
         )

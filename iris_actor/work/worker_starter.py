@@ -19,7 +19,9 @@ from iris_actor import codec
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.work.client import IrisClient
 from iris_actor.work.config import WorkerPoolConfig
-from iris_actor.work.dispatcher import MAX_BY_VALUE, Dispatcher
+from iris_actor.work.dispatcher import Dispatcher
+from iris_actor.work.launcher import is_final
+from iris_actor.work.outcome_receiver import MAX_BY_VALUE
 from iris_actor.work.task_wire import INITIALIZER, Kind, OutcomeMessage, TaskMessage, pack, unpack
 from iris_actor.work.worker_launch import worker_spec
 from iris_actor.work.worker_link import WorkerLink
@@ -77,6 +79,9 @@ class WorkerStarter:
         try:
             launch = client.launcher.launch(spec, notify=self._wake)
         except OSError as error:
+            if is_final(error) and not self._any_started():
+                self._dispatcher.break_down(f"no worker can be started: {error}", error)
+                return
             for slot in group:
                 self._on_died(slot, f"cannot be started: {error}")
             return
@@ -90,6 +95,11 @@ class WorkerStarter:
         for slot in group:
             if slot.unsubscribe is None:
                 slot.unsubscribe = client.resolver.subscribe(self._actor_name(slot), self._wake)
+
+    def _any_started(self) -> bool:
+        """Whether the command ever worked; what it needs may come back then."""
+        with self._lock:
+            return any(slot.launch is not None for slot in self._dispatcher.slots)
 
     def _actor_name(self, slot: WorkerSlot) -> str:
         return actor_name(self._pool_name, slot.name)

@@ -101,7 +101,7 @@ async def test_a_timeout_around_a_queued_task_cancels_it(pool: WorkerPool, tmp_p
 
 
 async def test_asyncio_takes_only_threads_for_its_default_executor(pool: WorkerPool):
-    """Its rule since 3.11, not ours: getaddrinfo and the like run there, and are no work for other processes."""
+    """Its rule since 3.11, not ours: getaddrinfo and the like run there, no work for other processes."""
     with pytest.raises(TypeError, match="ThreadPoolExecutor"):
         asyncio.get_running_loop().set_default_executor(pool)
 

@@ -11,9 +11,8 @@ from iris_actor import WorkerPool
 
 def test_as_completed_takes_futures_of_a_worker_pool_and_of_threads_together(pool: WorkerPool):
     with ThreadPoolExecutor(2) as threads:
-        futures = [
-            executor.submit(operator.mul, n, n) for n, executor in enumerate([pool, threads, pool, threads] * 5)
-        ]
+        executors = [pool, threads] * 10
+        futures = [executor.submit(operator.mul, n, n) for n, executor in enumerate(executors)]
         assert sorted(future.result() for future in as_completed(futures, 20)) == [n * n for n in range(20)]
 
 

@@ -111,7 +111,7 @@ def test_parallel_without_a_pool_starts_as_many_workers_as_jobs_and_keeps_them(t
 @pytest.mark.usefixtures("own_workers")
 def test_inner_max_num_threads_limits_the_libraries_in_workers_of_the_backend():
     with parallel_config(backend="iris", n_jobs=2, inner_max_num_threads=3):
-        threads = Parallel()(delayed(os.environ.get)("OMP_NUM_THREADS") for _ in range(2))
+        threads = Parallel()(delayed(os.getenv)("OMP_NUM_THREADS") for _ in range(2))
     assert threads == ["3", "3"]
 
 

@@ -5,11 +5,14 @@ import os
 import sys
 import threading
 import tracemalloc
+from functools import partial
+from itertools import accumulate
+from random import Random
 
 import pytest
 from tqdm import tqdm
 
-from iris_actor.work.output_lines import MAX_LINE, TAIL_LINES
+from iris_actor.work.output_lines import MAX_LINE, TAIL_LINES, OutputLines
 from iris_actor.work.output_pump import Output, OutputPump
 
 
@@ -173,8 +176,9 @@ def test_bars_below_each_other_show_now_and_then_and_move_no_cursor(
     monkeypatch.setattr(tqdm, "monitor_interval", 0)
     pipes = Pipes(pump, "w")
     with os.fdopen(os.dup(pipes.err), "w") as stream:
-        for epoch in tqdm(range(20), desc="epochs", file=stream, mininterval=0, ncols=60):
-            for _ in tqdm(range(50), desc=f"epoch {epoch}", leave=False, file=stream, mininterval=0, ncols=60):
+        bar = partial(tqdm, file=stream, mininterval=0, ncols=60)
+        for epoch in bar(range(20), desc="epochs"):
+            for _ in bar(range(50), desc=f"epoch {epoch}", leave=False):
                 pass
         stream.write("all done\n")
     pipes.close()
@@ -183,6 +187,44 @@ def test_bars_below_each_other_show_now_and_then_and_move_no_cursor(
     assert lines[-2].startswith("[w] epochs: 100%")
     assert len(lines) < 10
     assert "\x1b" not in sunk["stderr"]
+
+
+def test_it_does_not_matter_in_which_pieces_output_comes() -> None:
+    record = b'\x1e{"name": "app", "levelno": 40, "levelname": "ERROR", "message": "%d"}\n'
+    parts = [
+        b"one\n",
+        "zwölf €\r\n".encode(),
+        b"\n",
+        b"begun \x1e{} and ended\n",
+        b"beg",
+        b"un\n",
+        b"a\xffb\n",
+    ]
+    pieces = [parts[n % len(parts)] + (record % n if n % 3 else b"") for n in range(100)]
+    data = b"".join(pieces)
+    whole = read_in_pieces([data])
+    assert sum(isinstance(item, int) for item in whole) == 66
+    random = Random(7)
+    for most in (1, 2, 5, 50, 1000):
+        cuts = []
+        while sum(cuts) < len(data):
+            cuts.append(random.randint(1, most))
+        ends = list(accumulate(cuts))
+        assert read_in_pieces([data[end - cut : end] for end, cut in zip(ends, cuts, strict=True)]) == whole
+
+
+def read_in_pieces(pieces: list[bytes]) -> list[bytes | int]:
+    """Lines of text, and numbers for records."""
+    lines = OutputLines("w", stderr=True)
+    found: list[bytes | int] = []
+    for passed in [*map(lines.feed, pieces), lines.finish()]:
+        for item in passed:
+            if isinstance(item, bytes):
+                assert item.endswith(b"\n")
+                found += item.splitlines()
+            else:
+                found.append(int(item.record.getMessage().removeprefix("[w] ")))
+    return found
 
 
 def test_colours_stay(pump: OutputPump, sunk: dict[str, str]) -> None:
@@ -267,7 +309,13 @@ class Broken(io.StringIO):
         raise RuntimeError("cannot take it")
 
 
-@pytest.mark.parametrize("stream", [None, object(), Broken(), open(os.devnull)], ids=repr)  # noqa: SIM115
+class Closed(io.StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.close()
+
+
+@pytest.mark.parametrize("stream", [None, object(), Broken(), Closed()], ids=lambda each: type(each).__name__)
 def test_a_stream_of_the_drivers_that_cannot_be_written_stops_nothing(
     stream: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Records of `logging` from a worker to the driver, with processes that do what a worker does at its start."""
+"""Records of `logging` from a worker to the driver, with processes that start as workers do."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def test_a_record_arrives_as_it_was_made_and_marked(
 ) -> None:
     worker("""
         def work():
-            logging.getLogger("app.part").info("step %d of %s", 3, "7\\n8", extra={"user": "ann", "odd": {1, 2}})
+            extra = {"user": "ann", "odd": {1, 2}}
+            logging.getLogger("app.part").info("step %d of %s", 3, "7\\n8", extra=extra)
         thread = threading.Thread(target=work, name="helper")
         thread.start()
         thread.join()
@@ -118,7 +119,8 @@ def test_records_show_exactly_where_they_would_in_the_driver(
     loud.setLevel(logging.DEBUG)
     try:
         worker("""
-            for name in (None, "app", "app.quiet", "app.quiet.below", "app.some", "app.some.loud.below", "else"):
+            below = "app.quiet.below", "app.some.loud.below"
+            for name in (None, "app", "app.quiet", below[0], "app.some", below[1], "else"):
                 for level in (10, 20, 30, 40):
                     logging.getLogger(name).log(level, "%s %s", name, level)
         """)
@@ -221,7 +223,8 @@ def test_long_records_are_not_torn_by_other_writers(worker: Worker, caplog: pyte
             for _ in range(300):
                 os.write(2, b"-" * 10_000 + b"\\n")
         def run():
-            subprocess.run([sys.executable, "-c", "for _ in range(300): print('=' * 10_000, flush=True)"], stdout=2)
+            program = "for _ in range(300): print('=' * 10_000, flush=True)"
+            subprocess.run([sys.executable, "-c", program], stdout=2)
         threads = [threading.Thread(target=log, args=(letter,)) for letter in "abc"]
         threads += [threading.Thread(target=write), threading.Thread(target=run)]
         children = []
@@ -237,7 +240,8 @@ def test_long_records_are_not_torn_by_other_writers(worker: Worker, caplog: pyte
         for pid in children:
             os.waitpid(pid, 0)
     """)
-    assert sorted(messages(caplog)) == sorted(f"[w] {letter * 50_000}" for letter in "abcde" for _ in range(30))
+    expected = [f"[w] {letter * 50_000}" for letter in "abcde" for _ in range(30)]
+    assert sorted(messages(caplog)) == expected
     # Writes of others that are this long may mix with each other, as ever, but nothing is lost.
     text = worker.text["stderr"]
     assert (text.count("-"), text.count("=")) == (3_000_000, 3_000_000)
@@ -285,13 +289,16 @@ def test_forced_basic_config_works_too(worker: Worker, caplog: pytest.LogCapture
 def test_dict_config_in_a_worker_works_as_if_ours_were_not_there(
     worker: Worker, app: logging.Logger, caplog: pytest.LogCaptureFixture, root: bool
 ) -> None:
-    key = "'root': {'level': 'INFO', 'handlers': ['h']}" if root else "'loggers': {'app': {'handlers': ['h']}}"
+    of_root, of_app = (
+        "'root': {'level': 'INFO', 'handlers': ['h']}",
+        "'loggers': {'app': {'handlers': ['h']}}",
+    )
     worker(f"""
         logging.config.dictConfig({{
             "version": 1,
             "formatters": {{"f": {{"format": "mine: %(message)s"}}}},
             "handlers": {{"h": {{"class": "logging.StreamHandler", "formatter": "f"}}}},
-            {key},
+            {of_root if root else of_app},
         }})
         logging.getLogger("app").info("low")
         logging.getLogger("app").warning("high")
@@ -486,15 +493,17 @@ class BarAsLog(io.StringIO):
         return len(text)
 
 
-def _redirected(app: logging.Logger) -> None:
-    with logging_redirect_tqdm([app]), tqdm(range(3000), mininterval=0) as bar:
-        for number in bar:
-            app.warning("driver %d", number)
+def _redirected(app: logging.Logger, stop: threading.Event) -> None:
+    with logging_redirect_tqdm([app]), tqdm(mininterval=0) as bar:
+        while not stop.is_set():
+            bar.update()
+            app.warning("driver")
 
 
-def _drawn_by_logging(app: logging.Logger) -> None:
-    for _ in tqdm(range(3000), mininterval=0, file=BarAsLog()):
-        pass
+def _drawn_by_logging(app: logging.Logger, stop: threading.Event) -> None:
+    with tqdm(mininterval=0, file=BarAsLog()) as bar:
+        while not stop.is_set():
+            bar.update()
 
 
 @pytest.mark.parametrize("show", [_redirected, _drawn_by_logging])
@@ -502,19 +511,21 @@ def test_bars_that_log_and_handlers_that_draw_do_not_wait_for_each_other_for_eve
     worker: Worker,
     app: logging.Logger,
     monkeypatch: pytest.MonkeyPatch,
-    show: Callable[[logging.Logger], None],
+    show: Callable[[logging.Logger, threading.Event], None],
 ) -> None:
     monkeypatch.setattr(tqdm, "monitor_interval", 0)
     screen = io.StringIO()
     monkeypatch.setattr(sys, "stderr", screen)
     app.propagate = False
     app.addHandler(logging.StreamHandler(screen))
-    thread = threading.Thread(target=show, args=(app,))
+    stop = threading.Event()
+    thread = threading.Thread(target=show, args=(app, stop), daemon=True)
     thread.start()
     worker("""
-        for number in range(3000):
+        for number in range(2000):
             logging.getLogger("app").warning("worker %d", number)
     """)
-    thread.join(30)
+    stop.set()
+    thread.join(20)
     assert not thread.is_alive()
-    assert screen.getvalue().count("[w] worker") == 3000
+    assert screen.getvalue().count("[w] worker") == 2000
