@@ -122,7 +122,7 @@ class WorkerPool(TaskExecutor):
         )
         super().__init__(keeper, TaskOptions())
         self._dispatcher = keeper.dispatcher
-        at_exit(self._keeper)
+        at_exit(keeper, self._maps.read_on)
         # A pool that is dropped without shutdown finishes its tasks and ends, as the stdlib's do.
         self._finalizer = weakref.finalize(self, self._keeper.end)
         self._finalizer.atexit = False
@@ -138,6 +138,8 @@ class WorkerPool(TaskExecutor):
         """
         if self._keeper.forked_from is not None:  # the pool is the parent's
             return
+        if not cancel_futures and not self._keeper.shut:
+            self._maps.read_on()
         self._keeper.shut = True
         self._finalizer.detach()
         self._keeper.end()
@@ -154,6 +156,8 @@ class WorkerPool(TaskExecutor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
+        if kind is not None:  # then nobody will read on in a map
+            self._keeper.shut = True
         # Ctrl-C in the driver does not reach the workers; nobody wants to wait for their tasks then.
         if kind is not None and not issubclass(kind, Exception):
             self.kill()
@@ -201,7 +205,12 @@ class WorkerPool(TaskExecutor):
         return self._dispatcher.functions.put(obj)
 
     def status(self) -> PoolStatus:
-        """What the pool looks like now."""
+        """What the pool looks like now.
+
+        Raises:
+            ForkedProcessError: (a RuntimeError) in a child forked from the process that made the pool.
+        """
+        self._check_not_forked()
         return PoolStatus.of(self._name, self._dispatcher, self._keeper.bounds)
 
     def resize(self, num_workers: int | tuple[int, int]) -> None:
@@ -233,6 +242,7 @@ class WorkerPool(TaskExecutor):
             ValueError: `count` is more than the pool is to have.
         """
         check_timeout(timeout)
+        self._check_not_forked()
         wanted = self._keeper.target if count is None else count
         most = max(self._keeper.target, self._keeper.bounds[0])
         if wanted > most:

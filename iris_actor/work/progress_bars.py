@@ -62,13 +62,15 @@ def _tqdm() -> Any:
 
 
 def _clear_closing(tqdm: Any, stream: object) -> None:
-    """Clear bars that left the list of all bars since the last time.
+    """Clear bars that are being closed.
 
-    A bar that is being closed does so first, and draws its last state later; until then it still stands there.
-    If it has done that, nothing is left to be cleared.
+    tqdm first marks them as disabled, then takes them from its list, and at last draws their last state.
+    Until then they still stand there, and it does not clear them. Where it is done already, nothing is left
+    to be cleared.
     """
     standard = (sys.stdout, sys.stderr)
-    for bar in _seen.difference(tqdm._instances):
+    bars = set(tqdm._instances)
+    for bar in (set(_seen) - bars) | {bar for bar in bars if getattr(bar, "disable", False)}:
         with suppress(Exception):  # its stream may be closed
             if not bar.gui and (bar.fp == stream or (bar.fp in standard and stream in standard)):
                 bar.moveto(abs(bar.pos))
@@ -76,7 +78,7 @@ def _clear_closing(tqdm: Any, stream: object) -> None:
                 bar.fp.write("\r")
                 bar.moveto(-abs(bar.pos))
     _seen.clear()
-    _seen.update(tqdm._instances)
+    _seen.update(bars)
 
 
 def _renew_lock_in_child() -> None:

@@ -85,6 +85,7 @@ class Task:
         self.function: Function | None = None
         self.needs: tuple[Defined, ...] = ()
         self.future: TaskFuture[Any] = TaskFuture(canceller)
+        self.future.task = self
         self.started = False
         self.deaths = 0
         self.by_value = 0
@@ -100,7 +101,8 @@ class Task:
     @property
     def expected(self) -> float:
         """Seconds that it will take, as far as anyone can tell."""
-        return self.function.mean * self.weight if self.function is not None else 0.0
+        function = self.function
+        return 0.0 if function is None else function.mean * self.weight
 
     @property
     def definitions(self) -> tuple[Defined, ...]:
@@ -158,6 +160,7 @@ class Task:
 
     def release(self) -> None:
         """Drop the call's arguments: the task is over, its future may live on."""
+        self.future.task = None
         self.args, self.kwargs = (), {}
         self._body = self.function = None
         self.needs = ()

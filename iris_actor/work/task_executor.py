@@ -13,6 +13,7 @@ from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import ForkedProcessError
 from iris_actor.work.exit_hook import exiting
 from iris_actor.work.keeper import Keeper
+from iris_actor.work.map_feed import OpenMaps
 from iris_actor.work.map_iterator import MapIterator
 from iris_actor.work.task_future import TaskFuture
 from iris_actor.work.task_options import TaskOptions
@@ -38,6 +39,7 @@ class TaskExecutor(Executor):
         self._keeper = keeper
         self._options = options
         self._pool = pool  # kept alive: a pool that is dropped ends
+        self._maps: OpenMaps = OpenMaps() if pool is None else pool._maps
 
     def options(self, *, timeout: float | None = None, max_retries: int | None = None) -> TaskExecutor:
         """The same pool with other options for the tasks that are submitted through what this returns.
@@ -107,7 +109,10 @@ class TaskExecutor(Executor):
             RuntimeError: after shutdown.
             ValueError: for a bad number.
 
-        The iterator raises what `fn` raised when it comes to that item, and cancels the rest then.
+        The iterator raises what `fn` raised when it comes to that item, and cancels the rest then. Closing
+        it cancels what has not started, and so does dropping it, once a result was asked for. Before that a
+        map without `buffersize` counts as submitted as a whole, as it does in the standard library: when the
+        iterator is dropped or the pool shut down, all of it is run.
         """
         self._check_open()
         if not callable(fn):
@@ -139,6 +144,7 @@ class TaskExecutor(Executor):
             ahead=ahead,
             deadline=deadline,
             bar=_bar(iterables) if progress else None,
+            maps=self._maps if buffersize is None else None,
         )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -151,9 +157,12 @@ class TaskExecutor(Executor):
         """What some libraries (dask) ask an executor for, by the name that it has in the standard library."""
         return self._keeper.bounds[1]
 
-    def _check_open(self) -> None:
+    def _check_not_forked(self) -> None:
         if self._keeper.forked_from is not None:
             raise ForkedProcessError(self._keeper.forked_from)
+
+    def _check_open(self) -> None:
+        self._check_not_forked()
         queue = self._keeper.dispatcher.queue
         if queue.broken is not None and not self._keeper.shut:
             raise queue.broken_error()

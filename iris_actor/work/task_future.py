@@ -12,7 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from iris_actor.actor.callbacks import is_callback_thread
+
+if TYPE_CHECKING:
+    from iris_actor.work.task import Task
 
 T = TypeVar("T")
 
@@ -54,6 +59,9 @@ class _SlimCondition(threading.Condition):
 class TaskFuture(Future[T]):
     """The future of a task. Thread-safe; made by `WorkerPool.submit`."""
 
+    task: Task | None = None
+    """For the pool: what it is the future of, until that is over."""
+
     def __init__(self, canceller: Canceller | None = None) -> None:
         super().__init__()
         self._condition = _SlimCondition()
@@ -79,6 +87,8 @@ class TaskFuture(Future[T]):
             if state == PENDING:
                 self._end_cancelled()
         if state == PENDING:
+            if self.task is not None:
+                self.task.release()
             self._invoke_callbacks()  # type: ignore[attr-defined]
             return True
         if state != RUNNING:
@@ -87,7 +97,8 @@ class TaskFuture(Future[T]):
 
     def set_running_or_notify_cancel(self) -> bool:
         """Put the future past the point where it can be cancelled by itself. False: it is cancelled."""
-        return not self.cancelled() and super().set_running_or_notify_cancel()
+        with self._condition:
+            return not self.cancelled() and super().set_running_or_notify_cancel()
 
     def withdraw(self) -> None:
         """Cancel it though it counts as running. For the pool, which sees to it that nobody resolves it."""
@@ -104,6 +115,7 @@ class TaskFuture(Future[T]):
 
     def result(self, timeout: float | None = None) -> T:
         """The task's value; see `concurrent.futures.Future.result`."""
+        self._check_wait(timeout)
         value = super().result(timeout)
         if value is None and self._exception is not None:
             # One that counts as false, which Python overlooks before 3.13.4.
@@ -113,7 +125,17 @@ class TaskFuture(Future[T]):
                 del self
         return value
 
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the task raised; see `concurrent.futures.Future.exception`."""
+        self._check_wait(timeout)
+        return super().exception(timeout)
+
+    def _check_wait(self, timeout: float | None) -> None:
+        if timeout is None and is_callback_thread() and not self.done():
+            raise RuntimeError(
+                "a done callback waits for a future that is not done: it would wait for ever, since outcomes"
+                " are handled in the thread of callbacks; give that future a callback of its own"
+            )
+
     def __reduce__(self) -> Any:
-        raise TypeError(
-            "a future does not pickle: pass its result(), or submit when it is done"
-        )
+        raise TypeError("a future does not pickle: pass its result(), or submit when it is done")

@@ -13,17 +13,8 @@ import pytest
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool import WorkerPool
 from iris_actor.work.pool_status import WorkerState
+from tests.support.tasks import pid, pid_when_there_is
 from tests.support.waiting import until
-
-
-def wait_for(gate: Path) -> int:
-    while not gate.exists():
-        time.sleep(0.01)
-    return os.getpid()
-
-
-def pid(_number: int = 0) -> int:
-    return os.getpid()
 
 
 def live(pool: WorkerPool) -> int:
@@ -36,7 +27,7 @@ def test_it_grows_with_the_queue_up_to_the_most_and_shrinks_to_the_least(
     with WorkerPool(client, num_workers=(1, 3), idle_timeout=0.3) as pool:
         assert pool.status().bounds == (1, 3)
         assert pool.num_workers == 1
-        futures = [pool.submit(wait_for, tmp_path / "gate") for _ in range(8)]
+        futures = [pool.submit(pid_when_there_is, tmp_path / "gate") for _ in range(8)]
         until(lambda: pool.status().workers.busy == 3)
         assert pool.num_workers == 3
         (tmp_path / "gate").touch()
@@ -48,7 +39,7 @@ def test_it_grows_with_the_queue_up_to_the_most_and_shrinks_to_the_least(
 
 def test_a_worker_with_a_task_is_never_ended_for_being_too_many(client: IrisClient, tmp_path: Path) -> None:
     with WorkerPool(client, num_workers=(1, 2), idle_timeout=0.2) as pool:
-        long = [pool.submit(wait_for, tmp_path / "gate") for _ in range(2)]
+        long = [pool.submit(pid_when_there_is, tmp_path / "gate") for _ in range(2)]
         until(lambda: pool.status().workers.busy == 2)
         busy = {info.pid for info in pool.status().worker_infos}
         time.sleep(0.8)  # four times the idle timeout: that nothing happens takes time to see

@@ -66,7 +66,7 @@ def test_a_number_of_workers_that_makes_no_sense_is_refused(client: IrisClient, 
 
 
 def test_the_refusal_names_the_argument_that_the_caller_wrote(client: IrisClient) -> None:
-    with pytest.raises(ValueError, match="^max_workers must be"):
+    with pytest.raises(ValueError, match=r"^max_workers must be"):
         WorkerPool(client, max_workers=0)
 
 
@@ -280,10 +280,9 @@ def test_as_completed_gives_up_in_time_and_says_how_many_are_missing(
         slow = shared_pool.submit(wait_at, gate.name)
         done = [shared_pool.submit(abs, 1), shared_pool.submit(boom, "x")]
         wait(done, timeout=20)
-        found = set()
+        found: set[Future[Any]] = set()
         with pytest.raises(FutureTimeoutError, match=r"1 \(of 3\) futures unfinished"):
-            for future in as_completed([slow, *done], timeout=timeout):
-                found.add(future)
+            found.update(as_completed([slow, *done], timeout=timeout))
         assert found == set(done)
 
 

@@ -14,6 +14,16 @@ import pytest
 
 from iris_actor import Credentials
 from iris_actor.work.pool_directory import PoolDirectory, PoolEntry
+from tests.support.processes import ROOT
+
+ADDER = """
+import sys
+from pathlib import Path
+from tests.work.test_pool_directory import PoolDirectory, entry
+PoolDirectory([Path(sys.argv[1])]).add(entry("its"))
+print("added", flush=True)
+input()
+"""
 
 
 @pytest.fixture
@@ -124,13 +134,10 @@ def test_the_variable_names_the_only_folder(folder: Path, monkeypatch: pytest.Mo
     assert len(PoolDirectory().entries()) == 1
 
 
-def test_what_a_killed_driver_left_is_ignored_and_removed(
-    folder: Path, sleeper: subprocess.Popen[bytes]
-) -> None:
+def test_what_a_killed_driver_left_is_ignored_and_removed(folder: Path) -> None:
     directory = PoolDirectory([folder])
-    source = "import sys; from tests.work.test_pool_directory import *; PoolDirectory([Path(sys.argv[1])]).add(entry('its')); print('added', flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", source, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", ADDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as driver:
         assert driver.stdout is not None
         assert driver.stdout.readline() == b"added\n"

@@ -130,11 +130,12 @@ def test_nothing_is_left_when_a_pool_has_ended(client: IrisClient, folder: Path,
     else:
         entry = entry_of(pool.name)
         assert ask(entry).status.name == pool.name
+        until(lambda: client.resolver.list(f"/{client.namespace}/{monitor_name(pool.name)}"))
     if end == "kill":
         pool.kill()
     pool.shutdown()
     assert list(folder.glob("*")) == []
-    assert client.resolver.list(f"/{client.namespace}/{monitor_name(pool.name)}") == []
+    until(lambda: not client.resolver.list(f"/{client.namespace}/{monitor_name(pool.name)}"))
     if end != "broken":
         with pytest.raises(ServerUnavailableError):
             ask(entry)
@@ -175,8 +176,7 @@ def test_one_that_is_stopped_before_it_serves_leaves_nothing(client: IrisClient,
         monitor.start()
         monitor.stop()
         assert list(folder.glob("*")) == []
-    name = f"/{client.namespace}/{monitor_name('hasty')}"
-    assert client.resolver.list(name) == []
+    until(lambda: not client.resolver.list(f"/{client.namespace}/{monitor_name('hasty')}"))
 
 
 def test_a_server_that_cannot_bind_is_a_warning(etcd: EtcdProcess, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +206,7 @@ def test_a_registry_that_is_silent_holds_up_neither_start_nor_stop(caplog: pytes
     assert caplog.text == "", "nobody wants to watch it any more"
 
 
-def test_a_snapshot_survives_json(client: IrisClient) -> None:
+def test_a_snapshot_survives_json() -> None:
     snapshot = PoolSnapshot(STATUS, "here", 12, 1000.5, 3.25)
     fields = json.loads(json.dumps(snapshot.fields()))
     assert PoolSnapshot.of(fields) == snapshot

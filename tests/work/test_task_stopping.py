@@ -18,12 +18,8 @@ from iris_actor.errors import DeadlineExceededError, WorkerLostError
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool import WorkerPool
 from iris_actor.work.pool_status import WorkerState
+from tests.support.tasks import pid, pid_after
 from tests.support.waiting import until
-
-
-def pid_after(seconds: float = 0.0) -> int:
-    time.sleep(seconds)
-    return os.getpid()
 
 
 def until_told(started: Path) -> str:
@@ -103,14 +99,16 @@ def test_a_task_that_keeps_the_gil_is_ended_too(pool: WorkerPool, tmp_path: Path
     assert healthy(pool)
 
 
-def test_a_task_that_looks_ends_by_itself_and_keeps_its_worker(pool: WorkerPool, tmp_path: Path) -> None:
-    before = pids(pool)
-    future = pool.options(timeout=0.2).submit(until_told, tmp_path / "started")
-    with pytest.raises(DeadlineExceededError):
-        future.result(20)
-    until(lambda: pool.status().workers.idle == 2)
-    assert healthy(pool)
-    assert pids(pool) == before
+def test_a_task_that_looks_ends_by_itself_and_keeps_its_worker(client: IrisClient, tmp_path: Path) -> None:
+    with WorkerPool(client, num_workers=2, cancel_grace=30) as pool:
+        pool.wait_for_workers(timeout=30)
+        before = pids(pool)
+        future = pool.options(timeout=0.2).submit(until_told, tmp_path / "started")
+        with pytest.raises(DeadlineExceededError):
+            future.result(20)
+        until(lambda: pool.status().workers.idle == 2)
+        assert healthy(pool)
+        assert pids(pool) == before
 
 
 def test_the_time_counts_from_the_start_of_the_task_not_from_submission(client: IrisClient) -> None:
@@ -122,12 +120,12 @@ def test_the_time_counts_from_the_start_of_the_task_not_from_submission(client: 
 def test_tasks_that_wait_with_a_stuck_worker_run_elsewhere_and_are_not_charged(
     pool: WorkerPool, tmp_path: Path
 ) -> None:
-    for future in [pool.submit(pid_after) for _ in range(300)]:
+    for future in [pool.submit(pid) for _ in range(300)]:
         future.result(30)  # now several travel together
     limited = pool.options(timeout=0.5, max_retries=0)
-    futures = [pool.submit(pid_after) for _ in range(200)]
+    futures = [pool.submit(pid) for _ in range(200)]
     stuck = limited.submit(deaf, tmp_path / "started")
-    futures += [pool.submit(pid_after) for _ in range(200)]
+    futures += [pool.submit(pid) for _ in range(200)]
     assert isinstance(stuck.exception(20), DeadlineExceededError)
     assert all(isinstance(future.result(30), int) for future in futures)
     assert pool.status().tasks.failed == 1
@@ -250,16 +248,16 @@ def test_kill_of_a_finished_task_does_nothing(pool: WorkerPool) -> None:
 
 def test_kill_of_a_task_that_waits_behind_another_spares_that_one(client: IrisClient, tmp_path: Path) -> None:
     with WorkerPool(client, num_workers=1) as pool:
-        for future in [pool.submit(pid_after) for _ in range(300)]:
+        for future in [pool.submit(pid) for _ in range(300)]:
             future.result(30)  # now several travel together
-        first = [pool.submit(pid_after, 0.5), *(pool.submit(pid_after) for _ in range(100))]
+        first = [pool.submit(pid_after, 0.5), *(pool.submit(pid) for _ in range(100))]
         until(first[0].running)
         killed = [future for future in first[1:] if future.cancel(kill=True)]
         assert killed
         assert all(future.cancelled() for future in killed)
         worker = first[0].result(20)
         assert {future.result(20) for future in first if future not in killed} == {worker}
-        assert pool.submit(pid_after).result(20) == worker
+        assert pool.submit(pid).result(20) == worker
 
 
 def test_kill_of_a_task_that_waits_for_another_attempt_is_final(client: IrisClient, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_map_that_is_closed_cancels_what_has_not_started(client: IrisClient, t
     with WorkerPool(client, num_workers=1) as pool:
         pool.wait_for_workers(timeout=30)
         results = pool.map(read, [str(path)] * 5)
-        del results
+        results.close()
         path.write_text("go on")
         assert pool.submit(square, 3).result(20) == 9
         assert pool.status().tasks.done == 2

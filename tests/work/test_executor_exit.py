@@ -1,0 +1,269 @@
+"""The end of the interpreter, and forks of it, with work outstanding: what was accepted is done, the rest refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Finish = Callable[..., tuple[int, str, str]]
+
+
+def test_all_that_was_accepted_is_done_whether_or_not_anybody_refers_to_it(
+    finish: Finish, tmp_path: Path
+) -> None:
+    folder = tmp_path / "done"
+    folder.mkdir()
+    code, out, err = finish(f"""
+        from pathlib import Path
+        from iris_actor.work.client import IrisClient
+        from iris_actor.work.pool import WorkerPool
+
+        def touch(name):
+            Path({str(folder)!r}, str(name)).touch()
+
+        def use(pool, name):
+            for n in range(20):
+                pool.submit(touch, f"{{name}}-{{n}}")
+            pool.map(touch, [f"{{name}}-{{n}}" for n in range(20, 60)])
+            return pool.map(touch, (f"{{name}}-{{n}}" for n in range(60, 100)))
+
+        client = IrisClient.local()
+        kept = WorkerPool(client, num_workers=1)
+        results = use(kept, "kept")
+        use(WorkerPool(client, num_workers=1), "dropped")
+        ended = WorkerPool(client, num_workers=1)
+        use(ended, "ended")
+        ended.shutdown(wait=False)
+    """)
+    assert (code, out, err) == (0, "", "")
+    expected = {f"{name}-{n}" for name in ("kept", "dropped", "ended") for n in range(100)}
+    assert {path.name for path in folder.iterdir()} == expected
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("sys.exit(3)", 3, ""),
+        ("raise LookupError('of the program')", 1, "of the program"),
+    ],
+)
+def test_however_the_main_program_returns_its_tasks_are_finished(
+    finish: Finish, end: str, code: int, said: str
+) -> None:
+    got, out, err = finish(f"""
+        import sys, time
+        from iris_actor.work.pool import WorkerPool
+
+        pool = WorkerPool(num_workers=1)
+        for n in range(3):
+            pool.submit(pow, n, 2).add_done_callback(lambda future: print(future.result(), flush=True))
+        {end}
+    """)
+    assert (got, out) == (code, "0\n1\n4\n")
+    assert said in err
+    assert "RuntimeError" not in err
+
+
+def test_cancelled_tasks_do_not_hold_up_the_end(finish: Finish) -> None:
+    code, out, err = finish("""
+        import time
+        from iris_actor.work.pool import WorkerPool
+
+        pool = WorkerPool(num_workers=1)
+        pool.wait_for_workers(timeout=30)
+        running = pool.submit(time.sleep, 0.2)
+        futures = [pool.submit(time.sleep, 600) for _ in range(20)]
+        pool.shutdown(wait=False, cancel_futures=True)
+        print(sum(future.cancelled() for future in futures))
+    """)
+    assert (code, out, err) == (0, "20\n", "")
+
+
+def test_what_an_atexit_handler_submits_is_refused(finish: Finish) -> None:
+    code, out, err = finish("""
+        import atexit
+        from iris_actor.work.pool import WorkerPool
+
+        @atexit.register
+        def late():
+            for use in (
+                lambda: pool.submit(abs, 1),
+                lambda: list(pool.map(abs, [1])),
+                lambda: pool.options(timeout=1).submit(abs, 1),
+                lambda: WorkerPool(num_workers=1),
+            ):
+                try:
+                    print("accepted", use())
+                except RuntimeError as error:
+                    print(error)
+            pool.shutdown()
+
+        pool = WorkerPool(num_workers=1)
+        assert pool.submit(abs, -1).result(30) == 1
+    """)
+    assert (code, err) == (0, "")
+    refused = "cannot schedule new futures after interpreter shutdown"
+    assert out.splitlines() == [refused] * 3 + ["cannot make a WorkerPool after interpreter shutdown"]
+
+
+def test_an_atexit_handler_may_not_make_the_first_pool_either(finish: Finish) -> None:
+    code, out, err = finish("""
+        import atexit
+        from iris_actor.work.pool import WorkerPool
+
+        @atexit.register
+        def late():
+            try:
+                print("accepted", WorkerPool(num_workers=1))
+            except RuntimeError as error:
+                print(error)
+    """)
+    assert (code, out, err) == (0, "cannot make a WorkerPool after interpreter shutdown\n", "")
+
+
+def test_a_thread_that_goes_on_when_the_program_ends_is_refused_and_hangs_nothing(finish: Finish) -> None:
+    code, out, err = finish("""
+        import threading
+        from iris_actor.work.pool import WorkerPool
+
+        def go_on():
+            done = 0
+            try:
+                while True:
+                    assert pool.submit(abs, -1).result(30) == 1
+                    done += 1
+                    some.set()
+            except RuntimeError as error:
+                print(done > 0, error)
+
+        pool = WorkerPool(num_workers=1)
+        some = threading.Event()
+        threading.Thread(target=go_on).start()
+        assert some.wait(30)
+    """)
+    assert (code, err) == (0, "")
+    assert out == "True cannot schedule new futures after interpreter shutdown\n"
+
+
+def test_callbacks_that_run_at_the_end_may_wait_for_nothing_new(finish: Finish) -> None:
+    code, out, err = finish("""
+        import threading, time
+        from iris_actor.work.pool import WorkerPool
+
+        def follow(future):
+            threading.main_thread().join()
+            try:
+                pool.submit(abs, -1)
+            except RuntimeError as error:
+                print(error)
+
+        pool = WorkerPool(num_workers=1)
+        pool.submit(abs, -1).add_done_callback(follow)
+    """)
+    assert (code, err) == (0, "")
+    assert out == "cannot schedule new futures after interpreter shutdown\n"
+
+
+def test_a_pool_made_in_a_thread_ends_with_the_program(finish: Finish) -> None:
+    code, out, err = finish("""
+        import threading
+        from iris_actor.work.pool import WorkerPool
+
+        def work():
+            global pool
+            pool = WorkerPool(num_workers=1)
+            pool.submit(abs, -1).add_done_callback(lambda future: print(future.result()))
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join()
+    """)
+    assert (code, out, err) == (0, "1\n", "")
+
+
+FORKED = """
+    import os, sys, threading
+    from iris_actor.errors import ForkedProcessError
+    from iris_actor.work.pool import WorkerPool
+
+    def in_child(uses):
+        pid = os.fork()
+        if pid == 0:
+            for use in uses:
+                try:
+                    print("did", use(), flush=True)
+                except ForkedProcessError as error:
+                    print(error.parent_pid == os.getppid(), flush=True)
+            sys.exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+    if __name__ == "__main__":
+        pool = WorkerPool(num_workers=1)
+        future = pool.submit(abs, -1)
+        assert future.result(30) == 1
+"""
+
+
+def test_whatever_a_forked_child_asks_of_the_pool_is_refused(finish: Finish) -> None:
+    code, out, err = finish(
+        FORKED
+        + """
+        in_child([
+            lambda: pool.submit(abs, 1),
+            lambda: pool.map(abs, [1]),
+            lambda: pool.options(timeout=1).submit(abs, 1),
+            lambda: pool.put("data"),
+            lambda: pool.resize(2),
+        ])
+        assert pool.submit(abs, -2).result(30) == 2
+    """
+    )
+    assert (code, out, err) == (0, "True\n" * 5, "")
+
+
+@pytest.mark.xfail(strict=True, reason="they do not ask whether the pool is the parent's")
+def test_a_forked_child_that_waits_for_workers_or_asks_for_the_status_is_refused(finish: Finish) -> None:
+    code, out, err = finish(
+        FORKED
+        + """
+        in_child([lambda: pool.wait_for_workers(timeout=5), pool.status])
+        pool.resize(2)
+        in_child([lambda: pool.wait_for_workers(2, timeout=5)])
+    """
+    )
+    assert (code, out, err) == (0, "True\n" * 3, "")
+
+
+def test_a_forked_child_cannot_end_the_pool_of_its_parent(finish: Finish) -> None:
+    code, out, err = finish(
+        FORKED
+        + """
+        in_child([pool.shutdown, pool.kill, lambda: future.result(0), lambda: globals().pop("pool") and 0])
+        before = {info.pid for info in pool.status().worker_infos}
+        assert pool.submit(os.getpid).result(30) in before
+        print("parent", len(before))
+    """
+    )
+    assert (code, out, err) == (0, "did None\ndid None\ndid 1\ndid 0\nparent 1\n", "")
+
+
+def test_a_forked_child_cannot_make_a_pool_and_is_told_why(finish: Finish) -> None:
+    code, out, err = finish(
+        FORKED
+        + """
+        def use():
+            with WorkerPool(num_workers=1) as mine:
+                try:
+                    return mine.submit(abs, -1).result(20)
+                except RuntimeError as error:
+                    print("forked" in str(error), flush=True)
+                    return "nothing"
+
+        in_child([use])
+        assert pool.submit(abs, -2).result(30) == 2
+    """
+    )
+    assert code == 0, err
+    assert out in {"True\ndid nothing\n", "True\n"}
