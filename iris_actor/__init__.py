@@ -32,6 +32,9 @@ from iris_actor.work.local_launcher import LocalLauncher
 from iris_actor.work.pool import WorkerPool
 from iris_actor.work.pool_status import PoolStatus
 from iris_actor.work.resource_spec import ResourceSpec
+from iris_actor.work.shared import Shared
+from iris_actor.work.task_executor import TaskExecutor
+from iris_actor.work.task_future import TaskFuture
 
 __all__ = [
     # serving
@@ -67,6 +70,9 @@ __all__ = [
     "WorkerPool",
     "WorkerPoolConfig",
     "ResourceSpec",
+    "TaskExecutor",
+    "TaskFuture",
+    "Shared",
     "PoolStatus",
     "IrisClient",
     "IrisContext",
