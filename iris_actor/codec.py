@@ -264,7 +264,9 @@ def load_exception(body: Body) -> BaseException:
         try:
             data, buffers = pickle.loads(pickled)
             error = pickle.loads(data, buffers=buffers)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # its class may raise anything while it is rebuilt
             error = None
     rebuilt = error if isinstance(error, BaseException) else RemoteError(type_name, message, text)
     rebuilt.__cause__ = RemoteTraceback(text)

@@ -41,8 +41,9 @@ PARENT_PID = "IRIS_PARENT_PID"
 """Environment variable with the pid of the process that must not be outlived."""
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_LAST_OUTPUT = 0.5
-"""Seconds that an ended replica's pipes may take to run dry; a process that left the group may hold them."""
+_LAST_OUTPUT = 5.0
+"""Seconds for which the driver's own stream may take nothing before the rest of an ended replica's output is no
+longer waited for."""
 _POLL = 0.05
 """Seconds between looks at processes that the system gives no pidfd for."""
 

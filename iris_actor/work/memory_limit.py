@@ -31,6 +31,9 @@ EXHAUSTED = os.EX_OSERR
 NEEDED = 24_000_000
 """Bytes beyond what an idle worker takes without which it could hardly receive a task."""
 
+_TRAVEL = 64_000_000
+"""Bytes that may be on their way through the transport while large arguments arrive."""
+
 _LOGGERS = ("asyncio", "grpc")
 """Who reports what goes wrong in an event loop, where there is nobody to raise it to."""
 
@@ -54,7 +57,7 @@ def take_limit() -> int | None:
 
 
 def room(limit: int) -> int:
-    """Bytes that `limit` leaves for a task; ends this process, and says why, when it leaves none.
+    """Bytes of arguments that fit below `limit`; ends this process, and says why, when it leaves no room.
 
     For a worker that has nothing to do yet, and is not announced.
     """
@@ -65,7 +68,7 @@ def room(limit: int) -> int:
         takes = f"an idle worker takes {in_words(idle)}, and needs {in_words(NEEDED)} more to work with"
         print(f"iris_actor: {text}: {takes}", file=sys.stderr, flush=True)
         os._exit(TOO_LOW)
-    return left
+    return max(left // 2, left - _TRAVEL)
 
 
 def impose(limit: int) -> None:

@@ -80,6 +80,17 @@ _Wish = tuple[Sequence[_Stream], threading.Event]
 """Somebody waits until what is in these streams now has been passed on."""
 
 
+class _PumpThread(threading.Thread):
+    """Has a `run` of its own: ipykernel 6 takes what plain threads write to the cell that started them."""
+
+    def __init__(self, pump: Callable[[], None]) -> None:
+        super().__init__(name="iris-output-pump", daemon=True)
+        self._pump = pump
+
+    def run(self) -> None:
+        self._pump()
+
+
 class OutputPump:
     """Reads the output of processes in one thread of its own. Thread-safe."""
 
@@ -105,7 +116,7 @@ class OutputPump:
                 raise RuntimeError("the output pump is closed")
             self._added.extend(streams)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="iris-output-pump", daemon=True)
+                self._thread = _PumpThread(self._run)
                 self._thread.start()
             os.write(self._wake_write, b"+")
         return Output(self, *streams)

@@ -81,9 +81,11 @@ class WorkerPool(TaskExecutor):
 
     The constructor returns before the workers run; `wait_for_workers` waits for them. Functions of
     ``__main__``, lambdas and closures may be submitted; see `functions` for when they are captured. Tasks
-    run in the main thread of their worker, one after the other. Their ``print`` reaches this process,
-    each line marked with the worker. Leave the context, or call `shutdown`, to end the workers; they also
-    end with this process, however it ends.
+    run in the main thread of their worker, one after the other. Their output and their records of `logging`
+    reach this process, each line marked with the worker: records by its own loggers and handlers. Output and
+    results travel separate ways, so a future may be done before the last lines of its task are there; when
+    `shutdown` has waited, all of it is there. Leave the context, or call `shutdown`, to end the workers; they
+    also end with this process, however it ends.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ mypy --strict reports an ignore that ignores nothing, so that this file passes o
 
 from __future__ import annotations
 
-from iris_actor import ActorPool, ActorServer, FixedResolver, Limits, method
+from iris_actor import ActorPool, ActorServer, FixedResolver, Limits, WorkerPool, method
 
 
 class Inference:
@@ -36,3 +36,14 @@ def serving(server: ActorServer) -> None:
     server.register("x", Inference(), metadata={"a": 1})  # type: ignore[dict-item]
     Limits(max_payload="big")  # type: ignore[arg-type]
     method("control")  # type: ignore[call-arg]
+
+
+def worker_pools(pool: WorkerPool) -> None:
+    WorkerPool(num_workers="4")  # type: ignore[arg-type]
+    WorkerPool(num_worker=4)  # type: ignore[call-arg]
+    WorkerPool(4)  # type: ignore[arg-type]
+    pool.submit(len)  # type: ignore[call-arg]
+    pool.submit(len, 5)  # type: ignore[arg-type]
+    wrong: str = pool.submit(len, "abc").result()  # type: ignore[assignment]
+    print(wrong)
+    pool.options(timeout="5")  # type: ignore[arg-type]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
+from pathlib import Path
 from typing import Any, assert_type
 
 from iris_actor import (
@@ -16,10 +17,17 @@ from iris_actor import (
     Endpoint,
     EtcdResolver,
     FixedResolver,
+    IrisClient,
     JobId,
     Limits,
+    PoolStatus,
     Resolver,
     ResolveResult,
+    ResourceSpec,
+    TaskExecutor,
+    TaskFuture,
+    WorkerPool,
+    WorkerPoolConfig,
     call_context,
     method,
 )
@@ -92,6 +100,33 @@ def serving() -> None:
         client = ActorClient(resolver, "inference", timeout=1)
         print(client.predict([1.0]))
     FixedResolver({"a": "h:1", "b": ["h:1", "h:2"]})
+
+
+def score(x: int, *, scale: float = 1.0) -> float:
+    return x * scale
+
+
+def worker_pools(client: IrisClient) -> None:
+    with WorkerPool(client, num_workers=(1, 4), resources=ResourceSpec(memory="2GB"), env={"A": "b"}) as pool:
+        future = pool.submit(score, 3, scale=2.0)
+        assert_type(future, TaskFuture[float])
+        assert_type(future.result(), float)
+        assert_type(future.cancel(kill=True), bool)
+        as_stdlib: Future[float] = future
+        print(as_stdlib)
+        for value in pool.map(score, [1, 2], chunksize=2, progress=True):
+            assert_type(value, float)
+        limited = pool.options(timeout=3, max_retries=0)
+        assert_type(limited, TaskExecutor)
+        assert_type(limited.submit(score, 1), TaskFuture[float])
+        assert_type(pool.submit(score, pool.put(5)), TaskFuture[float])
+        executor: Executor = limited
+        print(executor)
+        assert_type(pool.status(), PoolStatus)
+        assert_type(pool.status().worker_infos[0].task, str | None)
+        pool.resize((0, 3))
+    WorkerPool(config=WorkerPoolConfig(num_workers=3, task_timeout=5.0, cwd=Path("/tmp")))
+    WorkerPool(max_workers=None, initializer=print, initargs=("hello",))
 
 
 def values() -> None:

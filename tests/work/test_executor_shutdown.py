@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -333,8 +334,7 @@ def test_a_submit_that_shutdown_overtakes_is_refused(client: IrisClient) -> None
 def test_whatever_was_accepted_while_the_pool_was_shut_down_is_done(client: IrisClient) -> None:
     def submit(mine: list[Future[int]]) -> None:
         with pytest.raises(RuntimeError, match="after shutdown"):
-            while True:
-                mine.append(pool.submit(abs, -3))
+            mine.extend(pool.submit(abs, -3) for _ in itertools.count())
 
     for _ in range(3):
         pool = WorkerPool(client, num_workers=1)

@@ -208,12 +208,13 @@ def test_the_flight_recorder_survives_its_writer(tmp_path: Path) -> None:
     ended = Ended()
     source = (
         "import os, signal; from iris_actor.work.flight_recorder import RecorderPen;"
-        "pen = RecorderPen.from_environment(); pen.write(41); pen.write(42); os.kill(os.getpid(), 9)"
+        "pen = RecorderPen.from_environment(); pen.write(41, 1.5, begun=True);"
+        "pen.write(42, 2.5, begun=False); os.kill(os.getpid(), 9)"
     )
     with LocalLauncher(sink=Lines()) as launcher:
         launch = launcher.launch(python(source), notify=ended.notify)
         assert ended.wait(launch)[0].signal == "SIGKILL"
-        assert launch.recorded(0) == 42
+        assert launch.recorded(0) == (42, 2.5, False)
 
 
 def test_replicas_that_end_at_once_are_all_reported() -> None:
