@@ -151,7 +151,11 @@ def dumps(value: Any) -> Body:
         # cloudpickle hides what went too deep behind an error of its own.
         hidden = isinstance(raised.__cause__, RecursionError)
         error = raised.__cause__ if hidden and raised.__cause__ is not None else raised
-        raise SerializationError(f"cannot pickle {_brief(value)}: {type(error).__name__}: {error}") from error
+        try:
+            text = f"cannot pickle {_brief(value)}: {type(error).__name__}: {error}"
+            raise SerializationError(text) from error
+        finally:
+            del error  # it holds this frame, and with it the value, until the garbage is collected
 
 
 def _dump_with(pickler_class: type[pickle.Pickler], value: Any) -> Body:

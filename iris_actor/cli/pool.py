@@ -41,7 +41,7 @@ def pool(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME[@PID]]",
+            metavar="NAME[@PID]",
             help="The pool, and its driver's pid where several go by that name. Without it: which there are.",
             show_default=False,
         ),
@@ -217,10 +217,8 @@ def _print_once(entry: PoolEntry) -> None:
     from iris_actor.cli.pool_view import PoolView
     from iris_actor.work.pool_monitor import PoolSnapshot
 
-    view = PoolView()
-    view.add(PoolSnapshot.of(ask(entry)))
     console = _console()
-    console.print(view.frame(console.width))
+    console.print(PoolView(PoolSnapshot.of(ask(entry))).frame(console.width))
 
 
 def _show(entry: PoolEntry, source: PoolSource, interval: float) -> None:
@@ -231,8 +229,7 @@ def _show(entry: PoolEntry, source: PoolSource, interval: float) -> None:
     from iris_actor.work.pool_monitor import PoolSnapshot
 
     console = _console()
-    view = PoolView()
-    view.add(PoolSnapshot.of(ask(entry)))
+    view = PoolView(PoolSnapshot.of(ask(entry)))
     watch = _Watch(entry, source, interval)
     try:
         # On a screen of its own nothing is torn when the window changes its size.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from iris_actor.cli.connection import REGISTRY_TIMEOUT, Connection
 from iris_actor.cli.failures import UsageError
 
 if TYPE_CHECKING:
-    from iris_actor import Endpoint
+    from iris_actor import Credentials, Endpoint
     from iris_actor.work.pool_directory import PoolEntry
 
 ANSWER_TIMEOUT = 2.0
@@ -69,17 +69,21 @@ class RegistryPools:
         with self.connection.registry() as registry:
             start = f"{self.namespace}/" if self.namespace else ""
             endpoints = registry.list(start, timeout=REGISTRY_TIMEOUT)
-        found = [entry for endpoint in endpoints if (entry := self._entry(endpoint)) is not None]
+        # Who runs the pool on this machine may ask with the token that it made up.
+        own = {(e.actor, e.address): e.credentials for e in LocalPools().entries()}
+        found = [entry for endpoint in endpoints if (entry := self._entry(endpoint, own)) is not None]
         return sorted(found, key=lambda entry: (entry.started_at, entry.pid))
 
-    def _entry(self, endpoint: Endpoint) -> PoolEntry | None:
-        from iris_actor.work.pool_directory import PoolDirectory, PoolEntry
+    def _entry(
+        self, endpoint: Endpoint, own: Mapping[tuple[str, str], Credentials | None]
+    ) -> PoolEntry | None:
+        from iris_actor.work.pool_directory import PoolEntry
         from iris_actor.work.pool_monitor import monitor_name
 
         segments = endpoint.actor_name.split("/")
         if len(segments) != 3 or endpoint.actor_name != monitor_name(segments[1]):
             return None
-        entry = PoolEntry(
+        return PoolEntry(
             pool=segments[1],
             actor=endpoint.name,
             address=endpoint.address,
@@ -87,13 +91,8 @@ class RegistryPools:
             pid=endpoint.pid,
             born=None,
             started_at=endpoint.started_at,
-            credentials=self.connection.credentials,
+            credentials=own.get((endpoint.name, endpoint.address), self.connection.credentials),
         )
-        if entry.credentials is None:
-            # Who runs the pool on this machine may ask with the token that it made up.
-            own = {(e.actor, e.address): e.credentials for e in PoolDirectory().entries()}
-            entry = replace(entry, credentials=own.get((entry.actor, entry.address)))
-        return entry
 
 
 def find(target: str, sources: Sequence[PoolSource]) -> tuple[PoolEntry, PoolSource]:

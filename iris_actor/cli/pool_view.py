@@ -22,13 +22,13 @@ MOST_FAILURES = 5
 """Failures that are shown."""
 
 _STATES = {
-    # In the order in which they are worth a look, for terminals that do not hold all workers.
     "failed": "bold red",
     "pending": "yellow",
     "busy": "green",
     "ending": "magenta",
     "idle": "dim",
 }
+"""Style of each state, in the order in which they are shown where there is no room for all workers."""
 _COLUMNS = ("worker", "state", "runs", "for", "done", "failed", "restarts", "process")
 _FIRST_TO_GO = ("restarts", "process", "failed", "done", "for")
 """What a narrow terminal does without, in this order."""
@@ -41,14 +41,17 @@ _GAP = 2
 class PoolView:
     """What is known of one pool, from one snapshot to the next. Not thread-safe.
 
+    Args:
+        first: what the driver told first.
+
     Attributes:
         trouble: why the last look showed nothing; empty when it did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: PoolSnapshot) -> None:
         self.trouble = ""
-        self._snapshot: PoolSnapshot | None = None
         self._samples: deque[tuple[float, int]] = deque()  # (age of the pool, tasks ended by then)
+        self.add(first)
 
     def add(self, snapshot: PoolSnapshot) -> None:
         """Take what the driver just told."""
@@ -65,8 +68,6 @@ class PoolView:
         from rich.text import Text
 
         snapshot = self._snapshot
-        if snapshot is None:
-            return Group(Text(self.trouble))
         status = snapshot.status
         head = self._head(snapshot)
         rows, most_failures = len(status.worker_infos), MOST_FAILURES

@@ -10,6 +10,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 
 from iris_actor.work.pool import WorkerPool
 
@@ -27,7 +28,7 @@ class ReusablePool:
         self._users: Counter[WorkerPool] = Counter()
 
     def take(self, num_workers: int, env: Mapping[str, str]) -> WorkerPool:
-        """A pool of up to `num_workers` workers with `env`; the kept one if it is of that kind.
+        """A pool of `num_workers` workers with `env`; the kept one if it is of that kind.
 
         Give it back when the call is over. Until then it is there, whatever others ask for.
         """
@@ -37,13 +38,14 @@ class ReusablePool:
         with self._lock:
             if self._kept is None or self._kind != kind or self._kept.status().broken is not None:
                 old = self._kept
-                self._kept = WorkerPool(num_workers=(0, num_workers), env=env, idle_timeout=IDLE_TIMEOUT)
+                self._kept = WorkerPool(num_workers=num_workers, env=env, idle_timeout=IDLE_TIMEOUT)
                 self._kind = kind
-                if old is not None and self._users[old]:
-                    old = None
+            elif not self._users[self._kept]:
+                self._kept.resize(num_workers)
             pool = self._kept
             self._users[pool] += 1
-        if old is not None:
+            unused = old is not None and not self._users[old]
+        if old is not None and unused:
             old.shutdown(wait=False)
         return pool
 
@@ -51,11 +53,15 @@ class ReusablePool:
         """The call for which `pool` was taken is over."""
         with self._lock:
             self._users[pool] -= 1
-            unused = not self._users[pool]
-            if unused:
-                del self._users[pool]
-            unused = unused and pool is not self._kept
-        if unused:
+            if self._users[pool]:
+                return
+            del self._users[pool]
+            kept = pool is self._kept
+            if kept:
+                # While nobody uses it, its workers may go. It may be broken, or have ended with the program.
+                with suppress(RuntimeError):
+                    pool.resize((0, pool.num_workers))
+        if not kept:
             pool.shutdown(wait=False)
 
     def shutdown(self) -> None:

@@ -42,8 +42,8 @@ PARENT_PID = "IRIS_PARENT_PID"
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _LAST_OUTPUT = 5.0
-"""Seconds for which the driver's own stream may take nothing before the rest of an ended replica's output is no
-longer waited for."""
+"""Seconds for which the driver's own stream may take nothing before the rest of an ended replica's output is
+no longer waited for."""
 _POLL = 0.05
 """Seconds between looks at processes that the system gives no pidfd for."""
 
@@ -354,18 +354,15 @@ class LocalLauncher:
         return ended
 
     def _finish(self, selector: selectors.BaseSelector, replica: _Replica, launch: LocalLaunch) -> None:
-        reason = self._why_killed(replica)
+        killed = self._why_killed(replica)
         # What the replica left in its group goes with it; then its last output can come to an end.
         replica.signal_group(signal.SIGKILL)
         replica.output.wait_ended(_LAST_OUTPUT)
         with self._lock:
             replica.recorded = replica.recorder.read()
             replica.recorder.close()
-            code = replica.process.wait()
-            if not reason and replica.memory_limit is not None:
-                signal_name = _signal_name(-code) if code < 0 else None
-                reason = reason_of_end(replica.memory_limit, code, signal_name)
-            replica.reason = reason
+            replica.process.wait()
+            replica.reason = killed or _why_ended(replica, launch.spec)
             replica.ended = True
             del self._live[replica.process.pid]
             self._tell_guardian(f"-{replica.process.pid}\n")
@@ -388,6 +385,19 @@ class LocalLauncher:
                     return self._oom.killed(pid)
                 return f"killed {replica.grace:g} s after it was asked to end" if replica.grace else ""
         return ""
+
+
+def _why_ended(replica: _Replica, spec: LaunchSpec) -> str:
+    """What is known of the end of a replica that was reaped, beyond its exit code or signal."""
+    code, limit = replica.process.returncode, replica.memory_limit
+    if limit is not None:
+        reason = reason_of_end(limit, code, _signal_name(-code) if code < 0 else None)
+        if reason:
+            return reason
+    never_began = replica.recorded is None or replica.recorded.seq == 0
+    if code > 0 and never_began and not replica.output.last_words:
+        return f"{spec.command[0]} wrote nothing to stderr"
+    return ""
 
 
 def _program(path: str) -> str:

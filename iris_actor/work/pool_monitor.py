@@ -195,6 +195,7 @@ class PoolMonitor:
     # --- the thread, which ends when the server runs --------------------------------------------------
 
     def _serve(self) -> None:
+        server: ActorServer | None = None
         try:
             credentials = self._credentials()
             server = ActorServer(
@@ -208,6 +209,7 @@ class PoolMonitor:
         except Exception as error:
             if not self._stopped:
                 _log.warning("pool %r cannot be watched: %s", self._pool, error)
+            self._end(server, None)
             return
         entry = PoolEntry.of_this_process(
             self._pool,

@@ -116,14 +116,13 @@ class TaskFuture(Future[T]):
     def result(self, timeout: float | None = None) -> T:
         """The task's value; see `concurrent.futures.Future.result`."""
         self._check_wait(timeout)
-        value = super().result(timeout)
-        if value is None and self._exception is not None:
-            # One that counts as false, which Python overlooks before 3.13.4.
-            try:
-                raise self._exception
-            finally:
-                del self
-        return value
+        try:
+            value = super().result(timeout)
+            if value is None and self._exception is not None:
+                raise self._exception  # one that counts as false, which Python overlooks before 3.13.4
+            return value
+        finally:
+            del self  # else the exception's traceback would keep the future alive, and that the exception
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the task raised; see `concurrent.futures.Future.exception`."""

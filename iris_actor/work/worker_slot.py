@@ -166,7 +166,7 @@ class WorkerSlot:
 
     def info(self) -> WorkerInfo:
         """What a user sees of it."""
-        process = self.process
+        process = None if self.link is not None else self.process  # which asks about the whole launch
         running = self.running()
         return WorkerInfo(
             name=self.name,

@@ -19,13 +19,13 @@ def test_the_version_is_that_of_the_package(bare_cli: Cli):
 def test_the_help_shows_every_command_and_how_to_begin(bare_cli: Cli):
     ran = bare_cli("--help")
     assert ran.code == 0
-    for command in ("etcd", "ls", "describe", "call", "serve"):
+    for command in ("etcd", "ls", "describe", "call", "serve", "pool"):
         assert command in ran.out
     assert "iris-actor etcd --port 2379" in ran.out
     assert "130 Ctrl-C" in ran.out
 
 
-@pytest.mark.parametrize("command", ["etcd", "ls", "describe", "call", "serve"])
+@pytest.mark.parametrize("command", ["etcd", "ls", "describe", "call", "serve", "pool"])
 def test_each_command_has_help_with_examples(bare_cli: Cli, command: str):
     ran = bare_cli(command, "--help")
     assert ran.code == 0

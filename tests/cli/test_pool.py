@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from iris_actor import ActorId, Endpoint, connect_registry
 from iris_actor.testing import EtcdProcess
 from tests.cli.conftest import Cli, Start
 from tests.support.processes import python
@@ -215,6 +216,9 @@ def test_a_pool_that_gives_no_answer_is_listed_without_counts(bare_cli: Cli, dri
     rows = {line.split()[0]: line for line in ran.out.splitlines()}
     assert "no answer" in rows["silent"]
     assert "1 busy" in rows["sweep"]
+    ran = bare_cli("pool", "silent")
+    assert ran.code == 4
+    assert "no answer" in ran.err
 
 
 def test_a_name_that_is_not_there_is_exit_code_3_and_suggests_those_that_are(bare_cli: Cli, drive: Drive):
@@ -281,6 +285,8 @@ def test_a_pool_is_found_through_a_registry_with_the_clients_token(
     assert json.loads(ran.out)["pid"] == remote.pid
     (listed,) = json.loads(bare_cli("pool", "--json", *options, "--token-file", str(token)).out)
     assert (listed["name"], listed["pid"]) == ("sweep", remote.pid)
+    called = bare_cli("call", "_workerpool/sweep/monitor.status", *options, "--token-file", str(token))
+    assert json.loads(called.out)["pid"] == remote.pid, "it is an actor like any other"
     assert bare_cli("pool", "sweep", *options).code == 3
     missing = bare_cli("pool", "other", *options)
     assert missing.code == 3
@@ -314,6 +320,23 @@ def test_the_token_of_ones_own_pool_is_known_through_a_registry_too(
     ran = bare_cli("pool", "sweep", "--json", "--once", "--registry", etcd.url, "--namespace", namespace)
     assert (ran.code, ran.err) == (0, "")
     assert json.loads(ran.out)["pid"] == driver.pid
+
+
+def test_a_pool_that_only_its_own_machine_can_reach_says_which_that_is(
+    cli: Cli, etcd: EtcdProcess, namespace: str
+):
+    endpoint = Endpoint(
+        name=f"{namespace}/_workerpool/far/monitor",
+        actor_id=ActorId("far"),
+        address="127.0.0.1:4000",
+        host="elsewhere",
+        pid=12,
+    )
+    with connect_registry(etcd.url) as registry:
+        registry.register(endpoint)
+        ran = cli("pool", "far")
+    assert ran.code == 3
+    assert "can only be watched on its driver's machine, elsewhere" in ran.err
 
 
 def test_a_namespace_without_a_registry_is_exit_code_2(bare_cli: Cli):

@@ -19,6 +19,8 @@ from joblib import Parallel, delayed, parallel_backend, parallel_config
 import iris_actor.integrations.joblib as iris_joblib
 from iris_actor import WorkerPool
 from iris_actor.errors import RemoteTraceback
+from iris_actor.integrations import reusable_pool
+from tests.support.processes import run_script
 from tests.support.waiting import PATIENCE, until
 
 
@@ -106,6 +108,37 @@ def test_parallel_without_a_pool_starts_as_many_workers_as_jobs_and_keeps_them(t
     until(lambda: not any(psutil.pid_exists(pid) for pid in first))
     iris_joblib.shutdown_workers()
     assert not any(psutil.pid_exists(pid) for pid in third)
+
+
+@pytest.mark.usefixtures("own_workers")
+def test_workers_that_were_kept_in_vain_go_and_come_back_when_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def pids(folder: str) -> set[int]:
+        (tmp_path / folder).mkdir()
+        calls = [delayed(pid_after)(tmp_path / folder, 2) for _ in range(2)]
+        return set(Parallel(n_jobs=2, backend="iris", batch_size=1)(calls))
+
+    monkeypatch.setattr(reusable_pool, "IDLE_TIMEOUT", 0.1)
+    first = pids("first")
+    until(lambda: not any(psutil.pid_exists(pid) for pid in first))
+    assert len(pids("second")) == 2
+
+
+PROGRAM = """
+import os
+from joblib import Parallel, delayed
+import iris_actor.integrations.joblib
+
+if __name__ == "__main__":
+    print(*Parallel(n_jobs=2, backend="iris")(delayed(os.getpid)() for _ in range(50)))
+"""
+
+
+def test_workers_that_are_kept_end_with_the_program():
+    pids = [int(pid) for pid in run_script(PROGRAM).split()]
+    assert len(pids) == 50
+    until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
 
 
 @pytest.mark.usefixtures("own_workers")

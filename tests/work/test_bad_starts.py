@@ -20,9 +20,9 @@ from iris_actor.work.pool import WorkerPool
 from iris_actor.work.resource_spec import ResourceSpec
 from tests.support.waiting import Stopwatch
 
-SOON = 15.0
+SOON = 20.0
 """Seconds in which a pool breaks whose workers start and die; it takes about three on an idle machine."""
-AT_ONCE = 5.0
+AT_ONCE = 8.0
 """Seconds in which it breaks when trying again is of no use."""
 
 Broken = Callable[..., str]
@@ -111,9 +111,7 @@ def test_a_program_that_is_no_python_and_says_nothing_breaks_the_pool_with_its_e
 ) -> None:
     reason = broken(python="/bin/false")
     assert "4 times in a row" in reason
-    assert "exited with code 1" in reason
-    assert "before it was ready" in reason
-    assert "/bin/false" in reason
+    assert "exited with code 1 (/bin/false wrote nothing to stderr) before it was ready" in reason
 
 
 def test_a_bare_environment_of_the_same_version_works_with_the_modules_of_the_driver(

@@ -44,7 +44,7 @@ def test_a_remote_client_uses_a_registry_that_is_there(etcd: EtcdProcess, namesp
         with WorkerPool(client, num_workers=1) as pool:
             assert pool.submit(os.getenv, "IRIS_REGISTRY").result(30) == etcd.url
             names = client.resolver.list("_workerpool/")
-            assert names == [f"{namespace}/_workerpool/{pool.name}/worker-0"]
+            assert f"{namespace}/_workerpool/{pool.name}/worker-0" in names
     with IrisClient.remote(etcd.url, namespace=namespace) as client:
         assert client.resolver.list("_workerpool/") == [], "workers withdraw when they end"
 

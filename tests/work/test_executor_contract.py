@@ -159,6 +159,22 @@ def test_a_callback_that_raises_a_base_exception_holds_up_nobody(shared_pool: Wo
     assert [future.result(0) for future in futures] == list(range(50))
 
 
+def test_a_callback_that_would_wait_for_ever_is_told(shared_pool: WorkerPool, tmp_path: Path) -> None:
+    outcome: Future[object] = Future()
+
+    def follow(_: Future[int]) -> None:
+        try:
+            outcome.set_result(shared_pool.submit(wait_at, gate.name).result())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    with Gate(tmp_path) as gate:
+        shared_pool.submit(abs, -1).add_done_callback(follow)
+        with pytest.raises(RuntimeError, match="would wait for ever"):
+            outcome.result(20)
+    assert shared_pool.submit(abs, -1).result(20) == 1
+
+
 def test_the_last_callback_does_not_keep_shutdown_waiting_for_one_that_failed(client: IrisClient) -> None:
     def leave(future: Future[int]) -> None:
         raise SystemExit
@@ -356,7 +372,7 @@ def set_up(error: type[BaseException]) -> None:
     raise error("no licence")
 
 
-@pytest.mark.parametrize("kind", [OSError, SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("kind", [OSError, SystemExit])
 def test_each_future_of_a_pool_whose_initializer_fails_has_an_error_of_its_own(
     client: IrisClient, kind: type[BaseException]
 ) -> None:

@@ -225,7 +225,6 @@ def test_an_exception_that_does_not_pickle_arrives_as_text(shared_pool: WorkerPo
     assert "in raises" in text
 
 
-@pytest.mark.xfail(strict=True, reason="codec.load_exception lets SystemExit through")
 def test_an_exception_that_cannot_be_rebuilt_arrives_as_text(shared_pool: WorkerPool) -> None:
     def fail() -> None:
         raise RebuiltWithExit("here")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from iris_actor import Credentials, RegistryResolver
+from iris_actor import ActorServer, Credentials, RegistryResolver
 from iris_actor.errors import AuthenticationError, BrokenWorkerPool, ServerUnavailableError
 from iris_actor.rpc.json_call import call_json
 from iris_actor.testing import EtcdProcess
@@ -190,6 +190,10 @@ def test_a_server_that_cannot_bind_is_a_warning(etcd: EtcdProcess, caplog: pytes
             until(lambda: "pool 'demo' cannot be watched" in caplog.text)
         assert "192.0.2.1" in caplog.text
         monitor.stop()
+    # It keeps no hold on the registry: another one's lease ends with that one.
+    with ActorServer(etcd.url) as server:
+        server.register("other", object())
+        server.serve_background()
 
 
 def test_a_registry_that_is_silent_holds_up_neither_start_nor_stop(caplog: pytest.LogCaptureFixture) -> None:
