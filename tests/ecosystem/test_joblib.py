@@ -196,7 +196,7 @@ def test_an_error_in_a_call_arrives_with_its_remote_traceback(pool: WorkerPool):
     assert "in fail_at" in str(caught.value.__cause__)
 
 
-def test_after_an_error_calls_that_have_not_started_never_do(pool: WorkerPool, tmp_path: Path):
+def test_after_an_error_no_more_calls_are_handed_out(pool: WorkerPool, tmp_path: Path):
     notes = tmp_path / "notes"
     notes.mkdir()
 
@@ -208,11 +208,10 @@ def test_after_an_error_calls_that_have_not_started_never_do(pool: WorkerPool, t
     with parallel_config(backend="iris", pool=pool):
         with pytest.raises(KeyError):
             Parallel(batch_size=1)(calls())
-    ran = len(list(notes.iterdir()))
     (tmp_path / "gate").touch()
     until(lambda: pool.status().workers.idle == 2)
-    assert len(list(notes.iterdir())) - ran <= 1
-    assert ran < 100
+    # joblib hands out two calls a job ahead; what was with a worker already may have run.
+    assert len(list(notes.iterdir())) <= 2
 
 
 def test_an_error_in_the_generator_of_calls_arrives(pool: WorkerPool):

@@ -103,7 +103,6 @@ def test_results_and_exceptions_go_with_their_futures(shared_pool: WorkerPool, w
     watched.gone()
 
 
-@pytest.mark.xfail(strict=True, reason="TaskFuture.result holds the future in the traceback")
 def test_an_exception_that_was_raised_goes_when_it_is_handled(
     shared_pool: WorkerPool, watched: Watched
 ) -> None:
@@ -289,7 +288,6 @@ def test_a_worker_keeps_neither_arguments_nor_results_nor_exceptions(client: Iri
         assert pool.submit(still_there).result(20) == (9, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="an error in codec.dumps holds the value in a circle")
 def test_a_worker_does_not_keep_a_result_that_does_not_pickle(client: IrisClient) -> None:
     with WorkerPool(client, num_workers=1) as pool:
         assert isinstance(pool.submit(see_and_return_a_lock, Data()).exception(20), TypeError)

@@ -315,7 +315,7 @@ def go_elsewhere(path: str) -> None:
 
 
 def where() -> tuple[str, list[str]]:
-    return os.getcwd(), list(sys.path)
+    return str(Path.cwd()), list(sys.path)
 
 
 def both(pool: WorkerPool, task: Callable[..., Any], *arguments: Any) -> list[Any]:
@@ -330,7 +330,7 @@ def test_a_task_that_changes_the_working_directory_and_the_path_of_modules(
     before = both(pool, where)
     survived(pool, go_elsewhere, str(tmp_path))
     assert both(pool, where) == before
-    assert before[0][0] == os.getcwd()
+    assert before[0][0] == str(Path.cwd())
 
 
 def test_an_initializer_that_changes_them_does_so_for_all_tasks(client: IrisClient, tmp_path: Path) -> None:
@@ -344,13 +344,13 @@ def test_an_initializer_that_changes_them_does_so_for_all_tasks(client: IrisClie
 
 def remove(path: str) -> None:
     os.chdir(path)
-    os.rmdir(path)
+    Path(path).rmdir()
 
 
 def test_a_task_that_removes_the_working_directory(pool: WorkerPool, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     survived(pool, remove, str(tmp_path / "gone"))
-    assert {directory for directory, _ in both(pool, where)} == {os.getcwd()}
+    assert {directory for directory, _ in both(pool, where)} == {str(Path.cwd())}
 
 
 def close_streams() -> None:
@@ -358,16 +358,13 @@ def close_streams() -> None:
         os.close(fd)
 
 
-def close_stdout_object() -> None:
+def close_stdout() -> None:
     sys.stdout.close()
 
 
-def say(text: str) -> None:
-    print(text, flush=True)
-
-
-def test_a_task_that_closes_the_standard_descriptors(pool: WorkerPool) -> None:
-    survived(pool, close_streams)
+@pytest.mark.parametrize("task", [close_streams, close_stdout])
+def test_a_task_that_closes_the_standard_streams(pool: WorkerPool, task: Callable[[], None]) -> None:
+    survived(pool, task)
     assert both(pool, abs, -1) == [1] * 20
 
 
@@ -383,6 +380,7 @@ def block_signals() -> None:
 @pytest.mark.parametrize("task", [change_signals, block_signals])
 def test_a_task_that_turns_signals_off(client: IrisClient, task: Callable[[], None]) -> None:
     with WorkerPool(client, num_workers=1, shutdown_grace=0.5) as pool:
+        pool.wait_for_workers(timeout=30)
         survived(pool, task)
         (pid,) = pids(pool)
     assert not psutil.pid_exists(pid), "its worker was ended all the same"

@@ -113,7 +113,7 @@ def test_a_task_that_asks_for_more_than_the_limit_gets_a_memory_error_that_says_
 
 
 def test_what_fits_below_the_limit_is_given(fresh: WorkerPool) -> None:
-    assert fresh.submit(one_block, 300 * MB).result(30) == 300 * MB
+    assert fresh.submit(one_block, 200 * MB).result(30) == 200 * MB
     assert fresh.submit(array, 200 * MB).result(30) == 200 * MB
 
 

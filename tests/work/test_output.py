@@ -468,3 +468,39 @@ def test_the_last_records_are_among_the_last_words_of_a_lost_worker(finish: Fini
                 print(error.exit_code, error.stderr)
     """)
     assert (code, out) == (0, "3 ERROR app: about to end\n")
+
+
+def test_a_child_forked_while_a_line_is_written_can_show_bars(finish: Finish) -> None:
+    code, out, err = finish("""
+        import os, sys, threading
+        from tqdm import tqdm
+        from iris_actor.work.output_pump import OutputPump
+
+        class Stuck:
+            def __init__(self):
+                self.reached, self.go_on = threading.Event(), threading.Event()
+            def write(self, text):
+                self.reached.set()
+                self.go_on.wait(30)
+            def flush(self):
+                pass
+
+        pump = OutputPump()
+        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+        pump.add("w", out, err)
+        kept, sys.stdout = sys.stdout, Stuck()
+        os.write(out_end, b"line\\n")
+        sys.stdout.reached.wait(30)
+        if os.fork() == 0:
+            with open(os.devnull, "w") as nowhere:
+                list(tqdm(range(3), file=nowhere))
+            os._exit(7)
+        code = os.waitstatus_to_exitcode(os.wait()[1])
+        sys.stdout.go_on.set()
+        sys.stdout = kept
+        os.close(out_end)
+        os.close(err_end)
+        pump.close()
+        print(code)
+    """)
+    assert (code, out, err) == (0, "7\n", "")
