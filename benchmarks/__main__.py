@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     parsed.add_argument("--peers", metavar=names, type=choices(peers), default=peers, help="these peers")
     parsed.add_argument("--quick", action="store_true", help="two short rounds, within 90 s: a smoke test")
     parsed.add_argument("--rounds", type=int, help="rounds of each benchmark (default: 5; quick: 2)")
-    parsed.add_argument("--seconds", type=float, help="time for the whole run (default: 340; quick: 88)")
+    parsed.add_argument("--seconds", type=float, help="time for the whole run (default: 420; quick: 88)")
     parsed.add_argument("--json", type=Path, metavar="FILE", help="write everything measured, by round")
     parsed.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
     return parsed
@@ -54,7 +54,7 @@ def main() -> int:
         peers=arguments.peers,
         groups=arguments.only,
         rounds=arguments.rounds or (2 if arguments.quick else 5),
-        seconds=arguments.seconds or (88.0 if arguments.quick else 340.0),
+        seconds=arguments.seconds or (88.0 if arguments.quick else 420.0),
         quick=arguments.quick,
     )
     # The same orderly end for `kill` as for Ctrl-C, also where a shell started us in the background.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.results import paired
+from benchmarks.results import Ratio, paired
 
 if TYPE_CHECKING:
-    from benchmarks.results import Ratio, Results, Row
+    from benchmarks.results import Results, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ GOALS = (
     Goal("tasks", "processpool", 3.0),
     Goal("tasks", "ray", 20.0),
 )
+#: iris alone: the ideal time of tasks that take their time, over what they took.
+EVEN = ("naps", 0.97)
 #: iris against itself: the rate at 100,000 in flight over that at 1,000.
 FLATNESS = ("throughput-100000", "throughput-1000", 0.9)
 
@@ -53,6 +56,13 @@ class Verdict:
 def verdicts(results: Results) -> list[Verdict]:
     """One for each goal whose two sides were both measured."""
     found = [verdict for goal in GOALS if (verdict := _verdict(results, goal)) is not None]
+    even = results.table(EVEN[0])
+    if even is not None and even.reference is not None and even.reference.samples:
+        shares = [sample[even.benchmark.figure] for sample in even.reference.samples.values()]
+        ratio = Ratio(statistics.median(shares), min(shares), max(shares))
+        found.append(
+            Verdict(f"iris, {EVEN[0]}", f"≥ {EVEN[1]:g}", ratio, ratio.median >= EVEN[1], "of ideal")
+        )
     above, below = (results.table(name) for name in FLATNESS[:2])
     if (
         above is not None

@@ -113,6 +113,19 @@ class ListFeed(_BudgetedFeed):
         return {"rate": calls / (sum(self.times) / 1e9), "calls": calls}
 
 
+class NapFeed(ListFeed):
+    """`size` tasks that take `seconds` each, on `workers` workers; their ideal time over what they took."""
+
+    def __init__(self, budget: Budget, size: int, seconds: float, workers: int) -> None:
+        super().__init__(budget, size, step=1)
+        self.ideal = size * seconds / workers
+
+    def sample(self) -> Sample:
+        runs = len(self.times)
+        share = self.ideal * runs / (sum(self.times) / 1e9)
+        return {"ideal": share, "calls": self.size * runs}
+
+
 class ArrayFeed(_BudgetedFeed):
     """An array whose every element changes from echo to echo; GB/s, both directions counted."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measure import ArrayFeed, Budget, CallFeed, Feed, ListFeed
+from benchmarks.measure import ArrayFeed, Budget, CallFeed, Feed, ListFeed, NapFeed
 from benchmarks.peers import base
 
 if TYPE_CHECKING:
@@ -124,6 +124,21 @@ _ALL = (
         base.Maps,
         16_384,
         1.5,
+    ),
+    Benchmark(
+        name="naps",
+        group="naps",
+        title=f"200 tasks of {base.NAP:g} s each on {base.WORKERS} workers: ideal time over time taken",
+        figure="ideal",
+        unit="of ideal",
+        lower_is_better=False,
+        capability=base.Naps,
+        method="naps",
+        feed=lambda budget: NapFeed(budget, 200, base.NAP, base.WORKERS),
+        budget=Budget(seconds=0.1, at_least=1, at_most=1),
+        share=20.0,
+        warm_up="tasks",
+        in_quick=False,
     ),
 )
 

@@ -8,6 +8,7 @@ The first way of iris is what every ratio is taken against.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -68,12 +69,28 @@ class Maps(Protocol):
     def maps(self) -> Mapping[str, Callable[[list[int]], Any]]: ...
 
 
+@runtime_checkable
+class Naps(Protocol):
+    """The same pool with tasks that are not tiny: a way takes a list of ints, submits `nap` of each, and
+    returns the results in order."""
+
+    def naps(self) -> Mapping[str, Callable[[list[int]], Any]]: ...
+
+
 WORKERS = 2
 CHUNKSIZE = 64
+NAP = 0.1
+"""Seconds of the task that is not tiny."""
 
 
 def increment(x: int) -> int:
     """The tiny task; not an echo, so that a reply proves that it ran."""
+    return x + 1
+
+
+def nap(x: int) -> int:
+    """A task that takes its time, but none of the machine's."""
+    time.sleep(NAP)
     return x + 1
 
 

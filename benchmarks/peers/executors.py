@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.base import CHUNKSIZE, WORKERS, echo, increment
+from benchmarks.peers.base import CHUNKSIZE, WORKERS, echo, increment, nap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,6 +52,9 @@ class ExecutorPeer:
 
     def tasks(self) -> Mapping[str, Callable[[list[int]], Any]]:
         return {"submit": lambda values: submit_all(self._executor(WORKERS), increment, values)}
+
+    def naps(self) -> Mapping[str, Callable[[list[int]], Any]]:
+        return {"submit": lambda values: submit_all(self._executor(WORKERS), nap, values)}
 
     def maps(self) -> Mapping[str, Callable[[list[int]], Any]]:
         return {

@@ -6,7 +6,8 @@ import asyncio
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.base import CHUNKSIZE, WORKERS, increment
+from benchmarks.peers.base import CHUNKSIZE, WORKERS, increment, nap
+from benchmarks.peers.executors import submit_all
 from benchmarks.processes import ServerProcess, announce, wait_for_end
 from iris_actor import ActorServer, FixedResolver
 
@@ -75,12 +76,10 @@ class Iris:
         return {"call": lambda array: actors.call().echo(array)}
 
     def tasks(self) -> Mapping[str, Callable[[list[int]], Any]]:
-        def submit(values: list[int]) -> list[Any]:
-            pool = self._pool()
-            futures = [pool.submit(increment, x) for x in values]
-            return [future.result() for future in futures]
+        return {"WorkerPool.submit": lambda values: submit_all(self._pool(), increment, values)}
 
-        return {"WorkerPool.submit": submit}
+    def naps(self) -> Mapping[str, Callable[[list[int]], Any]]:
+        return {"WorkerPool.submit": lambda values: submit_all(self._pool(), nap, values)}
 
     def maps(self) -> Mapping[str, Callable[[list[int]], Any]]:
         return {

@@ -13,7 +13,7 @@ os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 
 import ray
 
-from benchmarks.peers.base import WORKERS, increment
+from benchmarks.peers.base import WORKERS, increment, nap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,6 +48,7 @@ class Ray:
         # Tasks get both CPUs: an actor takes one only to be placed, none while it runs.
         self._actor = Bench.remote()
         self._task = ray.remote(increment)
+        self._nap = ray.remote(nap)
         ray.get(self._actor.echo.remote(0))
 
     def stop(self) -> None:
@@ -65,6 +66,9 @@ class Ray:
 
     def tasks(self) -> Mapping[str, Callable[[list[int]], Any]]:
         return {"tasks": lambda values: ray.get([self._task.remote(x) for x in values])}
+
+    def naps(self) -> Mapping[str, Callable[[list[int]], Any]]:
+        return {"tasks": lambda values: ray.get([self._nap.remote(x) for x in values])}
 
 
 create = Ray

@@ -8,6 +8,9 @@ order among the driver's own lines, so it is compared apart. Progress bars are n
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import inspect
 import os
 import re
 import signal
@@ -19,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from iris_actor import ResourceSpec, TaskFuture, WorkerPool, WorkerPoolConfig
 from tests.support.processes import ROOT
 
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
@@ -124,6 +128,39 @@ def test_a_program_of_the_documents_prints_what_they_show(program: Program, run:
         shown = [line for line in program.output if line.startswith("[worker-") is of_workers]
         lines = [line for line in printed if line.startswith("[worker-") is of_workers]
         assert as_shown(lines, shown) == shown
+
+
+def keywords_of(function: Callable[..., object]) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+KEYWORDS = {
+    "WorkerPool": {"max_workers", *(each.name for each in dataclasses.fields(WorkerPoolConfig))},
+    "ResourceSpec": keywords_of(ResourceSpec),
+    "pool.options": keywords_of(WorkerPool.options),
+    "pool.map": keywords_of(WorkerPool.map),
+    "future.cancel": keywords_of(TaskFuture.cancel),
+}
+
+
+def calls_in_tables() -> Iterator[ast.Call]:
+    """The calls that last columns of tables tell the reader to make."""
+    rows = (line for guide in GUIDES for line in guide.read_text().splitlines() if line.startswith("| "))
+    for row in rows:
+        for code in re.findall(r"`([^`]*\))`", row.split("|")[-2]):
+            yield from (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+
+
+def test_the_calls_that_tables_name_exist():
+    checked = set()
+    for call in calls_in_tables():
+        name = ast.unparse(call.func)
+        if name.startswith("pool."):
+            assert hasattr(WorkerPool, name.partition(".")[2]), name
+        if name in KEYWORDS:
+            checked.add(name)
+            assert {keyword.arg for keyword in call.keywords} <= KEYWORDS[name], ast.unparse(call)
+    assert checked == set(KEYWORDS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
