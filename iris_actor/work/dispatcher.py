@@ -80,7 +80,7 @@ class Dispatcher:
         self.wake = wake
         self.stopper = TaskStopper(self, config.cancel_grace, config.start_timeout)
         self.withdrawal = TaskWithdrawal(self)
-        self._receiver = OutcomeReceiver(self)
+        self._receiver = OutcomeReceiver(self, config.resources.memory)
         self.ending = False
         self.hungry = True
         self._config = config

@@ -22,9 +22,15 @@ MAX_BY_VALUE = 16
 
 
 class OutcomeReceiver:
-    """Takes the replies of one pool's workers, in the thread of done callbacks."""
+    """Takes the replies of one pool's workers, in the thread of done callbacks.
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    Args:
+        dispatcher: of the pool.
+        memory: the memory limit of its workers, as the user put it.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, memory: str | int | None) -> None:
+        self._memory = memory
         self._dispatcher = dispatcher
         self._queue = dispatcher.queue
         self._lock = dispatcher.lock
@@ -36,6 +42,8 @@ class OutcomeReceiver:
         try:
             messages, complete = call.result()
         except (PayloadTooLargeError, SerializationError) as error:
+            if self._memory is not None and isinstance(error, PayloadTooLargeError):
+                error.add_note(f"the limit follows from ResourceSpec(memory={self._memory!r})")
             self._batch_failed(slot, link, seqs, error)
             return
         except BaseException as error:  # also CancelledError; no outcome of a task travels this way
