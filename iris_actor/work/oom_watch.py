@@ -145,8 +145,8 @@ class OomWatch:
 
     def _locate(self, pid: int) -> None:
         home = self._home(pid)
-        if home is None:
-            return
+        if home is None or (pid in self._homes and home == (self._v1, "/")):
+            return  # v1 shows in its root what is about to die
         self._homes[pid] = home
         if home not in self._counts:
             folder = home[0].folder(home[1])
