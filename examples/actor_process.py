@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from iris_actor import IrisClient
-from iris_actor.work.launcher import LaunchSpec
+from iris_actor.work.launch.launcher import LaunchSpec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -25,16 +25,16 @@ from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.limits import Limits
 from iris_actor.version import __version__
 from iris_actor.work.client import IrisClient
-from iris_actor.work.config import WorkerPoolConfig
 from iris_actor.work.context import IrisContext, get_iris_ctx, iris_ctx
-from iris_actor.work.launcher import Launcher
-from iris_actor.work.local_launcher import LocalLauncher
-from iris_actor.work.pool import WorkerPool
-from iris_actor.work.pool_status import PoolStatus
-from iris_actor.work.resource_spec import ResourceSpec
-from iris_actor.work.shared import Shared
-from iris_actor.work.task_executor import TaskExecutor
-from iris_actor.work.task_future import TaskFuture
+from iris_actor.work.launch.launcher import Launcher
+from iris_actor.work.launch.local_launcher import LocalLauncher
+from iris_actor.work.launch.resource_spec import ResourceSpec
+from iris_actor.work.pool.config import WorkerPoolConfig
+from iris_actor.work.pool.pool_status import PoolStatus
+from iris_actor.work.pool.shared import Shared
+from iris_actor.work.pool.task_executor import TaskExecutor
+from iris_actor.work.pool.task_future import TaskFuture
+from iris_actor.work.pool.worker_pool import WorkerPool
 
 __all__ = [
     # serving

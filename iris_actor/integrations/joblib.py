@@ -27,7 +27,7 @@ from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBacken
 
 from iris_actor.integrations.large_arrays import LargeArrays
 from iris_actor.integrations.reusable_pool import ReusablePool
-from iris_actor.work.pool import WorkerPool
+from iris_actor.work.pool.worker_pool import WorkerPool
 
 _reusable = ReusablePool()
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 
-from iris_actor.work.pool import WorkerPool
+from iris_actor.work.pool.worker_pool import WorkerPool
 
 IDLE_TIMEOUT = 300.0
 """Seconds, as joblib has it for its own workers."""

@@ -12,7 +12,7 @@ from iris_actor.actor.registry_resolver import RegistryResolver
 from iris_actor.actor.resolver import Resolver
 from iris_actor.naming import JobId, check_namespace
 from iris_actor.rpc.credentials import Credentials
-from iris_actor.work.launcher import Launcher
+from iris_actor.work.launch.launcher import Launcher
 
 
 class IrisClient:
@@ -119,7 +119,7 @@ class IrisClient:
         with self._lock:
             self._check_open()
             if self._launcher is None:
-                from iris_actor.work.local_launcher import LocalLauncher
+                from iris_actor.work.launch.local_launcher import LocalLauncher
 
                 self._launcher = LocalLauncher()
             return self._launcher

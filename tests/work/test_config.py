@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from iris_actor.work.config import WorkerPoolConfig
-from iris_actor.work.resource_spec import ResourceSpec, parse_memory
+from iris_actor.work.launch.resource_spec import ResourceSpec, parse_memory
+from iris_actor.work.pool.config import WorkerPoolConfig
 
 
 @pytest.mark.parametrize(

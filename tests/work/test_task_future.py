@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import pytest
 
-from iris_actor.work.task_future import TaskFuture
+from iris_actor.work.pool.task_future import TaskFuture
 
 
 def test_it_is_a_future_and_says_so() -> None:

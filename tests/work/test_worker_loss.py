@@ -17,9 +17,9 @@ import pytest
 from iris_actor.errors import BrokenWorkerPool, RemoteTraceback, WorkerLostError
 from iris_actor.retry import Backoff
 from iris_actor.work.client import IrisClient
-from iris_actor.work.config import WorkerPoolConfig
-from iris_actor.work.pool import WorkerPool
-from iris_actor.work.pool_status import WorkerState
+from iris_actor.work.pool.config import WorkerPoolConfig
+from iris_actor.work.pool.pool_status import WorkerState
+from iris_actor.work.pool.worker_pool import WorkerPool
 from tests.support.waiting import until
 
 QUICK = Backoff(first=0.01, most=0.05)

@@ -28,9 +28,9 @@ import pytest
 
 from iris_actor.errors import RemoteTraceback, SerializationError
 from iris_actor.work.client import IrisClient
-from iris_actor.work.config import WorkerPoolConfig
-from iris_actor.work.pool import WorkerPool
-from iris_actor.work.pool_status import WorkerState
+from iris_actor.work.pool.config import WorkerPoolConfig
+from iris_actor.work.pool.pool_status import WorkerState
+from iris_actor.work.pool.worker_pool import WorkerPool
 from tests.support.waiting import until
 
 

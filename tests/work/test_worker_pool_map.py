@@ -10,8 +10,8 @@ import pytest
 from tqdm import tqdm
 
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool import WorkerPool
-from iris_actor.work.task_executor import MOST_AHEAD
+from iris_actor.work.pool.task_executor import MOST_AHEAD
+from iris_actor.work.pool.worker_pool import WorkerPool
 
 
 def square(n: int) -> int:

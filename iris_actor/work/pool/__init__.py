@@ -1,0 +1,1 @@
+"""WorkerPool: the driver's side."""

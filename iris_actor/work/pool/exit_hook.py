@@ -1,0 +1,97 @@
+"""Exit hook: at the end of the interpreter pools finish their tasks and end their workers.
+
+As the stdlib's executors do, a pool that was not shut down finishes what was submitted before the interpreter
+exits; unless Ctrl-C ended the program, then its workers end at once. What is submitted later, by an atexit
+handler or by a thread that goes on, is refused: nobody would wait for it. (Should the process end in another
+way, no hook runs, and the launcher's guardian sees to the workers.)
+"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures.thread  # noqa: F401 - its own hook must be registered first: the last one runs first
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from iris_actor.work.pool.keeper import Keeper
+
+_keepers: WeakKeyDictionary[Keeper, Callable[[], object] | None] = WeakKeyDictionary()
+_registered_in = 0
+_exiting = False
+
+
+def exiting() -> bool:
+    """Whether the interpreter exits, and pools take no more tasks."""
+    return _exiting
+
+
+def at_exit(keeper: Keeper, submit_rest: Callable[[], object] | None = None) -> None:
+    """Have `keeper` ended before the interpreter exits.
+
+    Args:
+        keeper: of a pool.
+        submit_rest: called before that, to submit what the pool took on and has not submitted yet.
+
+    Raises:
+        RuntimeError: the interpreter already exits.
+    """
+    global _registered_in  # noqa: PLW0603 - one hook a process
+    if _registered_in != os.getpid():
+        # Runs before non-daemon threads are joined and before atexit hooks, which stop the I/O thread.
+        register: Any = getattr(threading, "_register_atexit", atexit.register)
+        try:
+            register(_end_all)
+        except RuntimeError as error:
+            raise _too_late() from error
+        _registered_in = os.getpid()
+    elif _exiting:
+        raise _too_late()
+    _keepers[keeper] = submit_rest
+
+
+def _too_late() -> RuntimeError:
+    return RuntimeError("cannot make a WorkerPool after interpreter shutdown")
+
+
+def _end_all() -> None:
+    global _exiting  # noqa: PLW0603 - one interpreter a process
+    if os.getpid() != _registered_in:  # a forked child: the workers are its parent's
+        return
+    interrupted = getattr(sys, "last_type", None)
+    kill = isinstance(interrupted, type) and not issubclass(interrupted, Exception)
+    pools = [(keeper, submit_rest) for keeper, submit_rest in _keepers.items() if not keeper.over]
+    try:
+        for _, submit_rest in pools:
+            if submit_rest is not None and not kill:
+                submit_rest()
+    except BaseException:  # Ctrl-C
+        kill = True
+    _exiting = True
+    for keeper, _ in pools:
+        keeper.end(kill=kill)
+    for number, (keeper, _) in enumerate(pools):
+        try:
+            keeper.wait_over()
+        except BaseException:  # Ctrl-C again
+            with suppress(BaseException):
+                for other, _ in pools[number:]:
+                    other.end(kill=True)
+                keeper.wait_over(5)
+
+
+def _forget_in_child() -> None:
+    # The threads of a pool are not in the child, so nobody would ever answer to what it asks.
+    global _exiting  # noqa: PLW0603
+    for keeper in list(_keepers):
+        keeper.forked_from = os.getppid()
+    _keepers.clear()
+    _exiting = False
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,1 @@
+"""What runs inside a worker process, and what travels between it and its pool."""

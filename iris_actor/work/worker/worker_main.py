@@ -1,0 +1,144 @@
+"""The worker process: an `ActorServer` in the background, tasks in the main thread.
+
+It learns everything from its environment, so that any launcher can start it::
+
+    IRIS_REGISTRY, IRIS_JOB_ID      where to announce itself, and below which job id
+    IRIS_TASK_INDEX                 which replica of its launch it is
+    IRIS_WORKER_POOL                id of the pool
+    IRIS_WORKER_FIRST               index of the launch's first worker in the pool
+    IRIS_WORKER_LAUNCH              id of the launch, which the pool finds again in the endpoint's metadata
+    IRIS_WORKER_HOST                address to bind
+    IRIS_WORKER_TOKEN               secret that the pool shows with each call
+    IRIS_WORKER_PATH                the driver's ``sys.path``
+    IRIS_WORKER_LOGGING             levels of the driver's loggers
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+from iris_actor.actor.environment import JOB_ID, REGISTRY, TASK_INDEX
+from iris_actor.actor.server import ActorServer
+from iris_actor.naming import JobId
+from iris_actor.rpc.credentials import Credentials
+from iris_actor.rpc.limits import Limits
+from iris_actor.work.worker import memory_limit, worker_logging
+from iris_actor.work.worker.flight_recorder import RecorderPen
+from iris_actor.work.worker.parent_watch import die_with_parent
+from iris_actor.work.worker.task_runner import TaskRunner
+from iris_actor.work.worker.worker import MAX_CONCURRENCY, Worker
+
+POOL = "IRIS_WORKER_POOL"
+FIRST = "IRIS_WORKER_FIRST"
+LAUNCH = "IRIS_WORKER_LAUNCH"
+HOST = "IRIS_WORKER_HOST"
+TOKEN = "IRIS_WORKER_TOKEN"  # noqa: S105 - the name of a variable
+PATH = "IRIS_WORKER_PATH"
+LOGGING = "IRIS_WORKER_LOGGING"
+
+BOOT = (
+    "import os, sys; "
+    f"sys.path[:] = os.environ.pop({PATH!r}, os.pathsep.join(sys.path)).split(os.pathsep); "
+    "from iris_actor.work.worker.worker_main import main; main()"
+)
+"""What the interpreter is told to run: the driver's ``sys.path`` first, for it may be the way to us."""
+
+
+def actor_name(pool: str, worker: str) -> str:
+    """Name under which a worker of a pool is registered."""
+    return f"_workerpool/{pool}/{worker}"
+
+
+def driver_path() -> str:
+    """This process's ``sys.path`` in the form that `BOOT` takes."""
+    # The empty entry means the current directory, which a task may change.
+    return os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109 - no Path needed
+
+
+def _on_sigterm(runner: TaskRunner) -> Callable[[int, FrameType | None], None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        first = not runner.stopping
+        runner.stop()
+        if first and runner.busy:
+            # Unwinds the task that is running, so that its finally blocks and context managers clean up.
+            raise SystemExit(0)
+
+    return end
+
+
+_OURS = (signal.SIGTERM, signal.SIGINT)
+"""Signals that the worker handles in its own way."""
+
+
+def _keep_signals_from_children() -> None:
+    """Have children that a task forks (multiprocessing, data loaders) meet signals as in any program.
+
+    Taking the handlers back in the child alone is not enough: Python forgets a signal that its handler
+    caught between the fork and there, and a `multiprocessing.Pool` that ends at once would wait for ever
+    for a child that did not hear its SIGTERM. Blocked meanwhile, it stays pending.
+    """
+    before = threading.local()
+
+    def block() -> None:
+        before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
+
+    def unblock_in_child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=unblock_in_child)
+
+
+def main() -> None:
+    """Serve tasks until SIGTERM."""
+    faulthandler.enable()
+    environment = os.environ
+    levels = environment.pop(LOGGING, None)
+    if levels is not None:
+        worker_logging.install(levels)
+    die_with_parent()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    runner = TaskRunner(RecorderPen.from_environment())
+    signal.signal(signal.SIGTERM, _on_sigterm(runner))
+    # Ctrl-C is the driver's to handle. A handler and not SIG_IGN, which children of tasks would inherit.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    _keep_signals_from_children()
+    limit = memory_limit.take_limit()
+    with suppress(SystemExit):
+        name = f"worker-{int(environment.pop(FIRST)) + int(environment.get(TASK_INDEX, '0'))}"
+        pool, launch = environment.pop(POOL), environment.pop(LAUNCH)
+        runner.actor_name = actor_name(pool, name)
+        token = environment.pop(TOKEN, None)
+        environment[JOB_ID] = str(JobId(environment[JOB_ID]).child(name))
+        with ActorServer(
+            environment[REGISTRY],
+            host=environment.pop(HOST, "127.0.0.1"),
+            credentials=Credentials(token=token) if token else None,
+            drain_timeout=0,
+            limits=None if limit is None else Limits(max_payload=memory_limit.room(limit)),
+        ) as server:
+            server.register(
+                runner.actor_name,
+                Worker(runner),
+                max_concurrency=MAX_CONCURRENCY,
+                metadata={"launch": launch},
+                _framework=True,
+            )
+            server.serve_background()
+            if limit is not None:
+                memory_limit.impose(limit)
+            runner.run()
