@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints/newest.txt
 PYTEST_ARGS ?=
+# Test processes at a time. They wait more than they work, so more of them than there are cores.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak lint format protos bench clean
@@ -16,7 +18,7 @@ demo: $(VENV)/.examples ## Run the main job: a sweep over scikit-learn's digits,
 	$(BIN)/python -m examples.sweep
 
 test: $(VENV)/.test ## Run the test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 soak: $(VENV)/.test ## Run the long tests
 	$(BIN)/python -m pytest -m soak --timeout 1800 $(PYTEST_ARGS)
