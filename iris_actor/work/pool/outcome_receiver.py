@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from iris_actor import codec
 from iris_actor.errors import PayloadTooLargeError, SerializationError
 from iris_actor.work.pool.task import Task
+from iris_actor.work.pool.task_stopper import overtime
 from iris_actor.work.pool.worker_link import WorkerLink
 from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
 from iris_actor.work.worker.task_wire import Kind, OutcomeMessage, does_not_rebuild, unpack
@@ -104,6 +105,9 @@ class OutcomeReceiver:
 
     def _finish(self, slot: WorkerSlot, task: Task, message: tuple[Any, ...]) -> None:
         outcome = OutcomeMessage(*message)
+        if outcome.kind == Kind.LATE:
+            self._queue.reject(task, overtime(slot, task), slot.name)
+            return
         body = unpack(outcome.packed)
         try:
             if outcome.kind == Kind.VALUE:

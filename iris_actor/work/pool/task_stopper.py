@@ -32,6 +32,15 @@ UNSURE = 0.05
 """Seconds until the next look at an abandoned task that neither runs nor is known to be over."""
 
 
+def overtime(slot: WorkerSlot, task: Task) -> DeadlineExceededError:
+    """What a task ends with that ran longer than it may, in the worker of `slot`."""
+    link = slot.link
+    where = f"{slot.name} (pid {link.pid} on {link.host})" if link is not None else slot.name
+    return DeadlineExceededError(
+        f"task {task.name} ran longer than its timeout of {task.timeout:g} s in {where}"
+    )
+
+
 class TaskStopper:
     """Ends tasks of one pool. `cancel` is for any thread, the rest for the keeper's.
 
@@ -116,11 +125,10 @@ class TaskStopper:
             for slot, _, task in expired:
                 self._abandon(slot, task, now + self._grace)
         for slot, link, task in expired:
-            where = f"{slot.name} (pid {link.pid} on {link.host})" if link is not None else slot.name
-            text = f"task {task.name} ran longer than its timeout of {task.timeout:g} s in {where}"
+            error = overtime(slot, task)
             if link is not None:
                 link.stop(task.seq, True, partial(self._on_told, slot, link, task.seq))
-            self._queue.reject(task, DeadlineExceededError(text), slot.name)
+            self._queue.reject(task, error, slot.name)
 
     def _timed(self, now: float) -> Iterator[tuple[WorkerSlot, Task, float]]:
         """Tasks with a timeout that workers have, and when they are over it at the earliest."""

@@ -264,12 +264,22 @@ class TaskRunner:
                 raise
             memory_limit.explain(error)
             packed = pack(codec.dump_exception(error, skip=error.__traceback__))
-            return (task.seq, int(Kind.RAISED), packed, time.monotonic() - started, None)
+            return self._outcome(task, Kind.RAISED, packed, started, deadline)
         finally:
             _current.reset(served)
             if traced is not None:
                 trace_context.reset(traced)
-        return (task.seq, int(Kind.VALUE), packed, time.monotonic() - started, None)
+        return self._outcome(task, Kind.VALUE, packed, started, deadline)
+
+    @staticmethod
+    def _outcome(
+        task: TaskMessage, kind: Kind, packed: Any, started: float, deadline: Deadline | None
+    ) -> tuple[Any, ...]:
+        ended = time.monotonic()
+        if deadline is not None and ended > deadline.at:
+            # Whether the driver noticed first must not decide.
+            kind, packed = Kind.LATE, _NONE
+        return (task.seq, int(kind), packed, ended - started, None)
 
     def _rebuild(self, task: TaskMessage) -> tuple[Callable[..., Any], Any, Any]:
         loaded = codec.loads(unpack(task.packed))

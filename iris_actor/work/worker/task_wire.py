@@ -40,6 +40,8 @@ class Kind(IntEnum):
     """An exception of the task's, or that its result cannot be pickled."""
     NOT_REBUILT = 2
     """The function or its arguments could not be rebuilt in the worker; the task did not run."""
+    LATE = 3
+    """The task ended after its timeout had passed, so what it returned or raised counts no more."""
 
 
 class Definition(NamedTuple):
