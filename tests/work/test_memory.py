@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from iris_actor.errors import PayloadTooLargeError, SerializationError, WorkerLostError
+from iris_actor.errors import PayloadTooLargeError, RemoteError, SerializationError, WorkerLostError
 from iris_actor.retry import Backoff
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import Launch, LaunchSpec, ReplicaState, ReplicaStatus
@@ -31,8 +31,11 @@ from tests.support.waiting import until
 
 MB = 1_000_000
 QUICK = Backoff(first=0.01, most=0.05)
-ACCEPTABLE = (MemoryError, PayloadTooLargeError, SerializationError, WorkerLostError)
-"""What may become of a task whose arguments or result are too much for its worker."""
+ACCEPTABLE = (MemoryError, PayloadTooLargeError, SerializationError, RemoteError, WorkerLostError)
+"""What may become of a task whose arguments or result are too much for its worker.
+
+A RemoteError when there was not even memory to pickle one of the others.
+"""
 SAYS_WHY = "the worker's memory limit is 400 MB (ResourceSpec.memory)"
 
 Finish = Callable[..., tuple[int, str, str]]

@@ -84,8 +84,7 @@ class Task:
         self.max_retries = max_retries
         self.function: Function | None = None
         self.needs: tuple[Defined, ...] = ()
-        self.future: TaskFuture[Any] = TaskFuture(canceller)
-        self.future.task = self
+        self.future: TaskFuture[Any] = TaskFuture(canceller, self)
         self.started = False
         self.deaths = 0
         self.by_value = 0

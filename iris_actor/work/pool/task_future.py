@@ -56,16 +56,29 @@ class _SlimCondition(threading.Condition):
         return super().wait(timeout)
 
 
+_FIELDS_ARE_KNOWN = set(vars(Future())) == {
+    "_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks",
+}  # fmt: skip
+
+
 class TaskFuture(Future[T]):
     """The future of a task. Thread-safe; made by `WorkerPool.submit`."""
 
-    task: Task | None = None
-    """For the pool: what it is the future of, until that is over."""
-
-    def __init__(self, canceller: Canceller | None = None) -> None:
-        super().__init__()
+    def __init__(self, canceller: Canceller | None = None, task: Task | None = None) -> None:
+        if _FIELDS_ARE_KNOWN:
+            # What `Future.__init__` does, without a Condition that would be thrown away at once.
+            self._state = PENDING
+            self._result = None
+            self._exception = None
+            self._waiters: list[Any] = []
+            self._done_callbacks: list[Any] = []
+        else:
+            super().__init__()
         self._condition = _SlimCondition()
         self._canceller = canceller
+        # What it is the future of, until that is over. All fields are set here: one that is added later would
+        # cost each future a dict of its own.
+        self.task = task
 
     def cancel(self, *, kill: bool = False) -> bool:
         """Cancel the task.

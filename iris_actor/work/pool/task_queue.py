@@ -17,6 +17,7 @@ from iris_actor.work.pool.task import Task
 
 AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
 """As the standard library puts it."""
+CALLBACK_RAISED = "a done callback raised"
 KEPT_FAILURES = 32
 BEHIND = 64
 """How many others a task that a worker died of lets go first."""
@@ -116,7 +117,12 @@ class TaskQueue:
         task.release()
         with self._lock:
             self.done += 1
-        self._end(partial(future.set_result, value))
+        try:
+            future.set_result(value)
+        except BaseException:
+            _log.exception(CALLBACK_RAISED)
+        with self._lock:
+            self._unresolved -= 1
 
     def reject(self, task: Task, error: BaseException, worker: str = "") -> None:
         """End `task`, which `worker` had, with `error`."""
@@ -138,7 +144,7 @@ class TaskQueue:
         try:
             resolve()
         except BaseException:  # a callback's SystemExit, say; the stdlib logs Exceptions by itself
-            _log.exception("a done callback raised")
+            _log.exception(CALLBACK_RAISED)
         with self._lock:
             self._unresolved -= 1
 

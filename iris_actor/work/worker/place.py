@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 
 class Place:
-    """Where this process is now: its working directory, and its ``sys.path``."""
+    """Where this process is: its working directory, and its ``sys.path``. For the main thread.
 
-    __slots__ = ("_cwd", "_path")
+    To ask the system after each task costs more than a tiny task itself, since other threads get their turn
+    meanwhile. So what changes the directory is made to say so, from the making of the first place on.
+    """
+
+    _moved = False
 
     def __init__(self) -> None:
+        _watch()
+        Place._moved = False
         self._cwd = _cwd()
         self._path = list(sys.path)
 
@@ -20,13 +29,33 @@ class Place:
         """Come back, if a task went elsewhere."""
         if sys.path != self._path:
             sys.path[:] = self._path
-        if _cwd() != self._cwd:
-            with suppress(OSError):  # it is gone: the next task may find a better place
-                os.chdir(self._cwd)
+        if Place._moved:
+            Place._moved = False
+            if _cwd() != self._cwd:
+                with suppress(OSError):  # it is gone: the next task may find a better place
+                    _change(self._cwd)
+
+
+_change = os.chdir
 
 
 def _cwd() -> str:
     try:
-        return os.getcwd()  # noqa: PTH109 - a Path costs ten times as much, and this is asked after each task
+        return os.getcwd()  # noqa: PTH109 - no Path needed
     except OSError:  # deleted
         return ""
+
+
+def _noting(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def change(*args: Any, **kwargs: Any) -> None:
+        Place._moved = True
+        function(*args, **kwargs)
+
+    return change
+
+
+def _watch() -> None:
+    if os.chdir is _change:
+        os.chdir = _noting(os.chdir)
+        os.fchdir = _noting(os.fchdir)

@@ -31,7 +31,6 @@ class TaskCall:
         self,
         seq: int,
         function: Callable[..., Any],
-        *,
         caller: Caller,
         deadline: Deadline | None,
         trace: Mapping[str, str] | None,

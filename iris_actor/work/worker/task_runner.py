@@ -48,6 +48,9 @@ from iris_actor.work.worker.task_wire import (
 GRACE = 0.005
 """Seconds for which finished tasks of a batch wait for the rest of it, so that they travel together."""
 
+NOTABLE = 0.001
+"""Seconds of rebuilding from which it matters, without a timeout, that a task began later than it came up."""
+
 _NONE = pack(codec.NONE)
 
 
@@ -202,7 +205,8 @@ class TaskRunner:
             else:
                 self.busy = True
                 batch.add(self._run_one(task, batch.caller))
-                self._told.discard(task.seq)
+                if self._told:
+                    self._told.discard(task.seq)
                 if task.seq == INITIALIZER:
                     self._place = Place()
                 else:
@@ -245,11 +249,10 @@ class TaskRunner:
             packed = pack(codec.dump_exception(error))
             return (task.seq, int(Kind.NOT_REBUILT), packed, 0.0, missing)
         begun = time.monotonic()
-        self._pen.write(task.seq, begun, begun=True)
         deadline = None if task.timeout is None else Deadline(begun + task.timeout)
-        call = TaskCall(
-            task.seq, function, caller=caller, deadline=deadline, trace=task.trace, told=self._told
-        )
+        if deadline is not None or begun - started > NOTABLE:
+            self._pen.write(task.seq, begun, begun=True)
+        call = TaskCall(task.seq, function, caller, deadline, task.trace, self._told)
         served = _current.set(CallContext(call, self.actor_name, ""))
         traced = None if task.trace is None else trace_context.set(task.trace)
         try:
