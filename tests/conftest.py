@@ -20,7 +20,10 @@ LASTING_THREADS = (
     "asyncio_",  # the executor of a loop: of the above, or of pytest's
     "pytest_timeout",
 )
-LASTING_TARGETS = ("_poll_wrapper",)  # gRPC's own poller for asyncio, one a process
+LASTING_TARGETS = (
+    "_poll_wrapper",  # gRPC's own poller for asyncio, one a process
+    "(_run)",  # gRPC's, of a connection that etcd's client made anew; threads of ours all have names
+)
 _lasting_processes: set[psutil.Process] = set()
 """Those of the fixture `etcd`, which may begin during a test."""
 

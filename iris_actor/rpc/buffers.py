@@ -43,7 +43,13 @@ class BufferPool:
         for block in self._blocks:
             if size <= len(block) <= 2 * size and sys.getrefcount(block) <= _IDLE_REFERENCES:
                 return block
-        block = bytearray(size)
+        try:
+            block = bytearray(size)
+        except MemoryError:
+            # What lies idle here may be what is missing.
+            self._blocks.clear()
+            self._kept = 0
+            block = bytearray(size)
         self._evict(size)
         if self._kept + size <= self._keep:
             self._blocks.append(block)
@@ -60,6 +66,9 @@ buffers = BufferPool()
 """The pool of this process."""
 
 
+_PIECE = 8 * MIB
+
+
 def own(body: Body) -> Body:
     """`body` with its large buffers copied, so that their owner may change them at once."""
     if not body.buffers:
@@ -67,7 +76,10 @@ def own(body: Body) -> Body:
     copies = []
     for buffer in body.buffers:
         copy = buffers.take(buffer.nbytes)
-        copy[:] = buffer
+        # In pieces, between which other threads get their turn: a gigabyte at once would hold them up for as
+        # long as it takes, and with them the answers to keepalives.
+        for start in range(0, buffer.nbytes, _PIECE):
+            copy[start : start + _PIECE] = buffer[start : start + _PIECE]
         copies.append(copy)
     return Body(body.data, tuple(copies))
 
