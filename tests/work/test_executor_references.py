@@ -316,7 +316,13 @@ def test_a_worker_keeps_a_closure_no_longer_than_the_driver_keeps_the_function(c
 
 
 def open_files() -> int:
+    gc.collect()  # an old gRPC closes some when its circles are collected
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def live_threads() -> int:
+    gc.collect()
+    return threading.active_count()
 
 
 def test_pools_that_come_and_go_leave_no_files_and_no_threads(client: IrisClient, watched: Watched) -> None:
@@ -327,13 +333,15 @@ def test_pools_that_come_and_go_leave_no_files_and_no_threads(client: IrisClient
         if not drop:
             pool.shutdown()
 
-    use(drop=False)
-    files, threads = open_files(), threading.active_count()
-    for drop in (True, False, True, False):
+    for drop in (False, True):
+        use(drop=drop)
+    files, threads = open_files(), live_threads()
+    for drop in (True, False) * 3:
         use(drop=drop)
     watched.gone()
-    until(lambda: threading.active_count() <= threads)
-    until(lambda: open_files() <= files)
+    until(lambda: live_threads() <= threads)
+    # Fewer than one a pool: what gRPC opens once, and at some time, does not count.
+    until(lambda: open_files() < files + 6)
 
 
 def test_pools_of_their_own_clients_leave_no_files_and_no_threads_either(watched: Watched) -> None:
@@ -343,11 +351,12 @@ def test_pools_of_their_own_clients_leave_no_files_and_no_threads_either(watched
             watched.add(pool)
 
     use()
-    files, threads = open_files(), threading.active_count()
-    use()
+    files, threads = open_files(), live_threads()
+    for _ in range(4):
+        use()
     watched.gone()
-    until(lambda: threading.active_count() <= threads)
-    until(lambda: open_files() <= files)
+    until(lambda: live_threads() <= threads)
+    until(lambda: open_files() < files + 4)
 
 
 def test_many_pools_work_side_by_side(client: IrisClient) -> None:

@@ -189,7 +189,7 @@ def test_large_arguments_and_results_that_fit_below_the_limit_arrive(fresh: Work
     assert result.all()
 
 
-@pytest.mark.parametrize("size", [250, 300])
+@pytest.mark.parametrize("size", [150, 300])
 def test_arguments_and_results_near_or_over_the_limit_end_their_own_tasks_only(
     fresh: WorkerPool, size: int
 ) -> None:

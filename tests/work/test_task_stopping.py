@@ -219,7 +219,7 @@ def test_kill_ends_the_task_at_once_and_its_worker_is_replaced(pool: WorkerPool,
     assert seen == [future]
     with pytest.raises(CancelledError):
         future.result(0)
-    victim = int((tmp_path / "started").read_text())
+    victim = int(until((tmp_path / "started").read_text))
     until(lambda: victim not in pids(pool))
     assert (tmp_path / "ended").read_text() == "cleaned up"
     assert healthy(pool)

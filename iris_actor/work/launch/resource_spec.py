@@ -54,8 +54,8 @@ class ResourceSpec:
     What counts against `memory` is what the worker has in memory when it is ready, and what it asks for from
     then on, used or not; so do the stacks of threads that tasks start. Shared memory and what is mapped from
     files, such as the code of libraries, do not count. Each child that a task forks may take as much again.
-    One task's arguments may not be much larger than half of a small limit, and somewhat less than all of a
-    large one, because a worker needs memory to receive them; those that are end with PayloadTooLargeError.
+    The arguments of one task may take about half of it, because the worker needs as much again to receive and
+    unpickle them; a task with larger ones ends with PayloadTooLargeError.
     A worker that has no memory left for receiving tasks or sending results ends, and another takes its place.
 
     Attributes:

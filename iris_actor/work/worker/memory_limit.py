@@ -17,6 +17,7 @@ import logging
 import os
 import resource
 import sys
+import threading
 import traceback
 from pathlib import Path
 
@@ -30,9 +31,6 @@ EXHAUSTED = os.EX_OSERR
 
 NEEDED = 24_000_000
 """Bytes beyond what an idle worker takes without which it could hardly receive a task."""
-
-_TRAVEL = 64_000_000
-"""Bytes that may be on their way through the transport while large arguments arrive."""
 
 _LOGGERS = ("asyncio", "grpc")
 """Who reports what goes wrong in an event loop, where there is nobody to raise it to."""
@@ -68,7 +66,8 @@ def room(limit: int) -> int:
         takes = f"an idle worker takes {in_words(idle)}, and needs {in_words(NEEDED)} more to work with"
         print(f"iris_actor: {text}: {takes}", file=sys.stderr, flush=True)
         os._exit(TOO_LOW)
-    return max(left // 2, left - _TRAVEL)
+    # As much again for unpickling them, and for what carries them here.
+    return left // 2
 
 
 def impose(limit: int) -> None:
@@ -82,8 +81,10 @@ def impose(limit: int) -> None:
     # The hard limit stays: a pool inside a worker may give its own workers more.
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
     _limit = limit
+    exhaustion = _Exhaustion(limit)
     for name in _LOGGERS:
-        logging.getLogger(name).addHandler(_Exhaustion(limit))
+        logging.getLogger(name).addHandler(exhaustion)
+    sys.unraisablehook = exhaustion.on_unraisable
 
 
 def explain(error: BaseException) -> None:
@@ -121,13 +122,15 @@ def reason_of_end(limit: int, exit_code: int | None, signal: str | None) -> str:
 
 
 class _Exhaustion(logging.Handler):
-    """Ends the process when an event loop ran out of memory.
+    """Ends the process when an event loop, or a thread that is about to start, ran out of memory.
 
     What was lost there, a task or an outcome, nobody would miss: its caller would wait for ever.
     """
 
     def __init__(self, limit: int) -> None:
         super().__init__()
+        self._main = threading.main_thread().ident
+        self._previous = sys.unraisablehook
         # Made while there is memory for it.
         self._words = (
             f"iris_actor: the worker's memory limit of {in_words(limit)} (ResourceSpec.memory) left no room"
@@ -137,8 +140,17 @@ class _Exhaustion(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take a look at `record`."""
         if record.exc_info and isinstance(record.exc_info[1], MemoryError):
-            os.write(2, self._words)
-            os._exit(EXHAUSTED)
+            self._end()
+
+    def on_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """For `sys.unraisablehook`. What a task's own finalizers lack in the main thread is their affair."""
+        if threading.get_ident() != self._main and unraisable.exc_type is MemoryError:
+            self._end()
+        self._previous(unraisable)
+
+    def _end(self) -> None:
+        os.write(2, self._words)
+        os._exit(EXHAUSTED)
 
 
 def _usage() -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import posix
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,5 +58,6 @@ def _noting(function: Callable[..., None]) -> Callable[..., None]:
 
 def _watch() -> None:
     if os.chdir is _change:
-        os.chdir = _noting(os.chdir)
-        os.fchdir = _noting(os.fchdir)
+        # By both names: what is pickled as `os.chdir` arrives as that of the module where it comes from.
+        os.chdir = posix.chdir = _noting(os.chdir)
+        os.fchdir = posix.fchdir = _noting(os.fchdir)
