@@ -286,10 +286,10 @@ class Dispatcher:
             with self.lock:
                 link.batches -= 1
             return unsent
+        batch_id = next(self._batch_ids)
         if definitions:
             with self.lock:
-                link.defining = True
-        batch_id = next(self._batch_ids)
+                link.defining = batch_id
         reply = partial(self._receiver.on_reply, slot, link, batch_id, [message[0] for message in messages])
         link.run(batch_id, definitions, self._forget(link), messages, reply)
         waits = len(slot.outstanding) > 1 and not self.withdrawal.watched

@@ -40,6 +40,9 @@ class OutcomeReceiver:
         self, slot: WorkerSlot, link: WorkerLink, batch_id: int, seqs: list[int], call: Future[Any]
     ) -> None:
         """A batch, or a part of it, is done, or failed as a whole."""
+        with self._lock:
+            if link.defining == batch_id:  # and not one that was on its way before
+                link.defining = 0
         try:
             messages, complete = call.result()
         except (PayloadTooLargeError, SerializationError) as error:
@@ -68,7 +71,6 @@ class OutcomeReceiver:
     ) -> list[tuple[Task, tuple[Any, ...]]]:
         finished = []
         with self._lock:
-            link.defining = False
             if complete:
                 link.batches -= 1
             if slot.link is not link:  # the worker was given up meanwhile, and its tasks given to others
@@ -151,7 +153,6 @@ class OutcomeReceiver:
         """The arguments or results of a batch are too large for the way: its tasks fail, the worker lives."""
         with self._lock:
             link.batches -= 1
-            link.defining = False
             link.known.clear()  # its definitions may not have arrived
             mine = slot.link is link
             found = [self._dispatcher.take_back(slot, seq) for seq in seqs] if mine else []

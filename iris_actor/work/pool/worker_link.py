@@ -45,8 +45,8 @@ class WorkerLink:
 
     Attributes:
         batches: how many batches the worker has not completed; guarded by the pool's lock.
-        defining: whether definitions are on their way. They may be large, and small messages may overtake
-            them, so there are none meanwhile. Guarded by the pool's lock.
+        defining: number of the batch whose definitions are on their way; 0 for none. They may be large, and
+            small messages may overtake them, so there are none meanwhile. Guarded by the pool's lock.
         error: why the link is of no more use; guarded by the pool's lock.
         known: functions that the worker has; added to by whoever has the turn to feed it.
         to_forget: functions that the worker still has, though nobody will refer to them again.
@@ -63,7 +63,7 @@ class WorkerLink:
         self.pid = endpoint.pid
         self.host = endpoint.host
         self.batches = 0
-        self.defining = False
+        self.defining = 0
         self.error: BaseException | None = None
         self.known: set[int] = set()
         self.to_forget: list[int] = []
