@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
+from iris_actor import signals
 from iris_actor.actor.pending_call import PendingCall
 from iris_actor.codec import Body, load_exception, load_result
 
@@ -26,7 +28,7 @@ class BlockingCall(PendingCall):
         self.launch(timed=False)
         patience = None if self.deadline is None else self.deadline.timeout
         try:
-            arrived.acquire(timeout=-1 if patience is None else min(patience, threading.TIMEOUT_MAX))
+            signals.wait(partial(arrived.acquire, True), patience)
         except BaseException:  # Ctrl-C
             self.abandon()
             raise

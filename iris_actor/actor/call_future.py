@@ -10,6 +10,7 @@ from iris_actor.actor.callbacks import run_callback
 from iris_actor.codec import Body, load_exception, load_result
 from iris_actor.errors import SerializationError
 from iris_actor.rpc.io_thread import io_thread
+from iris_actor.signals import settle
 
 
 class _Raised(Exception):  # noqa: N818 - a marker that never leaves this module
@@ -62,7 +63,8 @@ class CallFuture(Future[Any]):
         return cancelled
 
     def result(self, timeout: float | None = None) -> Any:
-        error = super().exception(timeout)
+        settle(self, timeout)
+        error = super().exception(0)
         if self._packed is None and self._opened is None:
             if error is not None:
                 try:
@@ -79,7 +81,8 @@ class CallFuture(Future[Any]):
         return value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        error = super().exception(timeout)
+        settle(self, timeout)
+        error = super().exception(0)
         if self._packed is None and self._opened is None:
             return error
         return self._open(error)[1]

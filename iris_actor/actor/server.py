@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from iris_actor import signals
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.actor.environment import Environment
 from iris_actor.actor.hosted_actor import HostedActor
@@ -31,9 +32,6 @@ from iris_actor.rpc.incoming_call import IncomingCall
 from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.server import RpcServer
-
-_SIGNAL_LATENCY = 0.2
-"""Seconds within which a signal is noticed in the worst case."""
 
 
 class ActorServer:
@@ -248,25 +246,26 @@ class ActorServer:
             AddressInUseError, RegistryUnavailableError, RuntimeError: as `serve_background`.
         """
         self.serve_background()
-        signals = 0
+        came = 0
 
         def on_signal(_number: int, _frame: FrameType | None) -> None:
-            nonlocal signals
-            signals += 1
-            if signals > 1:
+            nonlocal came
+            came += 1
+            if came > 1:
                 threading.Thread(target=self.stop, name="iris-stop", daemon=True).start()
             self._wake.put(None)
+
+        def woken(seconds: float) -> bool:
+            with suppress(Empty):
+                self._wake.get(timeout=seconds)
+            return came > 0 or self._closed.is_set()
 
         previous: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 previous[number] = signal.signal(number, on_signal)
         try:
-            # A signal that comes just before the wait blocks does not interrupt it, and its handler runs
-            # when the wait ends: hence short ones.
-            while not signals and not self._closed.is_set():
-                with suppress(Empty):
-                    self._wake.get(timeout=_SIGNAL_LATENCY)
+            signals.wait(woken, None)
             if not self._closed.is_set():
                 self.drain(self._drain_timeout)
                 self.stop()

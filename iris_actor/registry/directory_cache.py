@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from iris_actor import signals
 from iris_actor.registry.endpoint import ActorId, Endpoint
 
 _log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class DirectoryCache:
 
     def wait_synced(self, timeout: float | None) -> bool:
         """Whether there is a complete listing, within `timeout` seconds."""
-        return self._settled.wait(timeout) and self._listed
+        return signals.wait(self._settled.wait, timeout) and self._listed
 
     def end(self) -> None:
         """Nothing will be written any more: whoever waits for a listing is let go."""

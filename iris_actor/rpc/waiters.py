@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from iris_actor import signals
 from iris_actor.deadline import Deadline
 
 
@@ -36,7 +37,7 @@ class Waiters:
             # Looked at again after enqueueing: a wake between the two would else be missed.
             if ready():
                 return True
-            if not event.wait(deadline.timeout):
+            if not signals.wait(event.wait, deadline.timeout):
                 return ready()
         return True
 

@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 
+from tests.support.interrupts import assert_interruptible
 from tests.support.processes import ServerProcess, python
 from tests.support.serving import lookup_at
 from tests.support.waiting import until
@@ -57,6 +58,21 @@ def test_an_interrupt_ends_a_blocked_driver_promptly(server, way):
     assert out.strip() == "interrupted"
     assert driver.returncode == 0
     assert not any(child.is_running() for child in family)
+
+
+@pytest.mark.parametrize("way", ["call", "call with timeout", "result", "stream", "wait"])
+def test_an_interrupt_between_the_last_look_and_the_wait_is_not_lost(server, way):
+    pool = lookup_at(server.address)
+    assert_interruptible(
+        {
+            "call": lambda: pool.call().hold(way),
+            "call with timeout": lambda: pool.call(timeout=60).hold(way),
+            "result": lambda: pool.submit().hold(way).result(timeout=60),
+            "stream": lambda: list(pool.stream().items_held(5, way, 2)),
+            "wait": lambda: pool.wait_for_size(2, timeout=60),
+        }[way]
+    )
+    pool.call(timeout=10).release(way)
 
 
 def test_an_interrupt_cancels_the_call_at_the_server(server):

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from iris_actor.errors import SerializationError
+from iris_actor.errors import BrokenWorkerPool, SerializationError
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.worker_pool import WorkerPool
 from tests.support.gate import Gate, wait_at
+from tests.support.interrupts import assert_interruptible
 from tests.support.waiting import until
 
 
@@ -285,6 +286,20 @@ def test_shutdown_may_be_called_from_a_callback_of_a_task_that_it_cancels(
             future.add_done_callback(lambda _: pool.shutdown(wait=False, cancel_futures=True))
         pool.shutdown(wait=False, cancel_futures=True)
         assert all(future.cancelled() for future in queued)
+
+
+def test_an_interrupt_that_does_not_wake_the_main_thread_is_not_lost(
+    client: IrisClient, tmp_path: Path
+) -> None:
+    with (
+        Gate(tmp_path) as gate,
+        WorkerPool(client, num_workers=1, initializer=wait_at, initargs=(gate.name,)) as pool,
+    ):
+        assert_interruptible(lambda: pool.wait_for_workers(timeout=60))
+        future = pool.submit(pow, 2, 5)
+        assert_interruptible(pool.shutdown)
+        with pytest.raises(BrokenWorkerPool, match="killed"):  # who interrupts a shutdown wants it at once
+            future.result(timeout=30)
 
 
 def test_a_view_with_options_shuts_the_pool_down(client: IrisClient) -> None:

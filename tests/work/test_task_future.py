@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 import pytest
 
 from iris_actor.work.pool.task_future import TaskFuture
+from tests.support.interrupts import assert_interruptible
 
 
 def test_it_is_a_future_and_says_so() -> None:
@@ -47,6 +48,11 @@ def test_waiting_gives_up_in_time_and_may_be_repeated() -> None:
     future.set_exception(KeyError("x"))
     with pytest.raises(KeyError):
         future.result(timeout=20)
+
+
+def test_an_interrupt_that_does_not_wake_the_waiter_is_not_lost() -> None:
+    assert_interruptible(TaskFuture().result)
+    assert_interruptible(lambda: TaskFuture().exception(timeout=60))
 
 
 def test_wait_and_as_completed_take_it_together_with_ordinary_futures() -> None:

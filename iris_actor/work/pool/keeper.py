@@ -18,8 +18,10 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 
+from iris_actor import signals
 from iris_actor.actor.callbacks import is_callback_thread
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import Launch, ReplicaState, ReplicaStatus
@@ -126,7 +128,11 @@ class Keeper:
     def wait_over(self, timeout: float | None = None) -> None:
         """Wait for that; not in a thread that has to do with it, as those of done callbacks may."""
         if threading.current_thread() is not self._thread and not is_callback_thread():
-            self._thread.join(timeout)
+            signals.wait(self._joined, timeout)
+
+    def _joined(self, timeout: float) -> bool:
+        self._thread.join(timeout)
+        return self.over
 
     def wait_ready(self, count: int, timeout: float | None) -> bool:
         """Wait until `count` workers are ready, or can no longer become so."""
@@ -136,7 +142,7 @@ class Keeper:
 
         # The lock itself, for the reason given above: entering the Condition is Python code.
         with self._lock:
-            return self._changed.wait_for(settled, timeout)
+            return signals.wait(partial(self._changed.wait_for, settled), timeout)
 
     @property
     def ready(self) -> int:

@@ -15,6 +15,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, 
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from iris_actor.actor.callbacks import is_callback_thread
+from iris_actor.signals import settle
 
 if TYPE_CHECKING:
     from iris_actor.work.pool.task import Task
@@ -129,8 +130,9 @@ class TaskFuture(Future[T]):
     def result(self, timeout: float | None = None) -> T:
         """The task's value; see `concurrent.futures.Future.result`."""
         self._check_wait(timeout)
+        settle(self, timeout)
         try:
-            value = super().result(timeout)
+            value = super().result(0)
             if value is None and self._exception is not None:
                 raise self._exception  # one that counts as false, which Python overlooks before 3.13.4
             return value
@@ -140,7 +142,8 @@ class TaskFuture(Future[T]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the task raised; see `concurrent.futures.Future.exception`."""
         self._check_wait(timeout)
-        return super().exception(timeout)
+        settle(self, timeout)
+        return super().exception(0)
 
     def _check_wait(self, timeout: float | None) -> None:
         if timeout is None and is_callback_thread() and not self.done():
