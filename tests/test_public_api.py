@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.metadata
 import importlib.resources
 import inspect
 import subprocess
 import sys
-import types
+
+import pytest
 
 import iris_actor
 from iris_actor import errors
 
 
 def test_all_is_what_is_visible():
-    visible = {
-        name
-        for name, value in vars(iris_actor).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    visible = {name for name in dir(iris_actor) if not name.startswith("_")}
+    assert visible | {"__version__"} == set(iris_actor.__all__)
+
+
+def test_names_are_for_type_checkers_what_they_are_at_run_time():
+    tree = ast.parse(inspect.getsource(iris_actor))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    checked = {
+        alias.name: statement.module
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
     }
-    lazy = {name for name in dir(iris_actor) if not name.startswith("_")} - set(vars(iris_actor))
-    modules = {"errors"}
-    assert visible | lazy | modules | {"__version__"} == set(iris_actor.__all__)
+    assert checked.keys() | {"errors", "__version__"} == set(iris_actor.__all__)
+    for name, module in checked.items():
+        assert getattr(importlib.import_module(module), name) is getattr(iris_actor, name)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'ActorServr'"):
+        _ = iris_actor.ActorServr
+    with pytest.raises(ImportError, match="ActorServr"):
+        from iris_actor import ActorServr  # noqa: F401
+
+
+def test_a_worker_does_not_load_pools():
+    script = (
+        "import sys, iris_actor.work.worker.worker_main; "
+        "print([m for m in sys.modules if m.startswith(('iris_actor.work.pool', 'iris_actor.actor.pool'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_all_has_no_doubles_and_every_name_is_there():
