@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from types import FunctionType, ModuleType, TracebackType
@@ -39,7 +40,10 @@ class Body:
     @property
     def nbytes(self) -> int:
         """Size of all parts in bytes."""
-        return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+        size = len(self.data)
+        for buffer in self.buffers:
+            size += buffer.nbytes
+        return size
 
     def __repr__(self) -> str:
         return f"Body({len(self.data)} bytes, {len(self.buffers)} buffers of {self.nbytes - len(self.data)})"
@@ -60,6 +64,8 @@ def travels_by_value(obj: type | FunctionType) -> bool:
     module = getattr(obj, "__module__", None)
     if module is None or module in {"__main__", "__mp_main__"} or "<locals>" in obj.__qualname__:
         return True
+    if "cloudpickle" not in sys.modules:  # so nobody can have registered a module there
+        return False
     forced = _cloudpickle().list_registry_pickle_by_value()
     return bool(forced) and any(module == name or module.startswith(f"{name}.") for name in forced)
 

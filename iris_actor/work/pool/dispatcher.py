@@ -270,8 +270,9 @@ class Dispatcher:
                 if ours:
                     self.queue.reject(task, does_not_pickle(error))
                 continue
-            missing = [each for each in task.definitions if each.id not in link.known]
-            nbytes += sum(each.body.nbytes for each in missing if each.body is not None)
+            missing = task.missing(link.known)
+            if missing:
+                nbytes += sum(each.body.nbytes for each in missing if each.body is not None)
             if messages and size + nbytes > BATCH_BYTES:
                 unsent = tasks[number:]
                 break

@@ -9,6 +9,7 @@ is used in this way is not noticed. Data that changes belongs into the arguments
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -56,7 +57,7 @@ class Function(Defined):
     def is_current(self, captured: list[Any]) -> bool:
         """Whether the variables that the function uses are still bound to what they were."""
         mine = self._captured
-        return len(mine) == len(captured) and all(a is b for a, b in zip(mine, captured, strict=True))
+        return len(mine) == len(captured) and all(map(operator.is_, mine, captured))
 
 
 class Functions:

@@ -13,7 +13,7 @@ from iris_actor.work.pool.task import Task
 from iris_actor.work.pool.task_stopper import overtime
 from iris_actor.work.pool.worker_link import WorkerLink
 from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
-from iris_actor.work.worker.task_wire import Kind, OutcomeMessage, does_not_rebuild, unpack
+from iris_actor.work.worker.task_wire import Kind, does_not_rebuild, unpack
 
 if TYPE_CHECKING:
     from iris_actor.work.pool.dispatcher import Dispatcher
@@ -105,14 +105,14 @@ class OutcomeReceiver:
         if needed:
             self._dispatcher.wake()
 
-    def _finish(self, slot: WorkerSlot, task: Task, message: tuple[Any, ...]) -> None:
-        outcome = OutcomeMessage(*message)
-        if outcome.kind == Kind.LATE:
+    def _finish(self, slot: WorkerSlot, task: Task, message: tuple[Any, ...]) -> None:  # an OutcomeMessage
+        _, kind, packed, _, missing = message
+        if kind == Kind.LATE:
             self._queue.reject(task, overtime(slot, task), slot.name)
             return
-        body = unpack(outcome.packed)
+        body = unpack(packed)
         try:
-            if outcome.kind == Kind.VALUE:
+            if kind == Kind.VALUE:
                 value = codec.loads(body)
             else:
                 error = codec.load_exception(body)
@@ -122,11 +122,10 @@ class OutcomeReceiver:
         except BaseException as broken:  # the code of a result's class, run by the unpickler
             self._queue.reject(task, does_not_rebuild(broken), slot.name)
             return
-        if outcome.kind == Kind.VALUE:
+        if kind == Kind.VALUE:
             self._queue.resolve(task, value)
             return
-        missing = outcome.missing if outcome.kind == Kind.NOT_REBUILT else None
-        if missing and self._retry_by_value(task, missing):
+        if kind == Kind.NOT_REBUILT and missing and self._retry_by_value(task, missing):
             return
         self._queue.reject(task, error, slot.name)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from iris_actor import codec
@@ -15,6 +16,8 @@ from iris_actor.work.pool.shared import Shared, collected
 from iris_actor.work.pool.task_future import Canceller, TaskFuture
 from iris_actor.work.worker.task_call import name_of
 from iris_actor.work.worker.task_wire import pack
+
+_NO_KEYWORDS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Task:
@@ -36,25 +39,13 @@ class Task:
         cost: seconds that it was expected to take when it was given to a worker.
     """
 
-    __slots__ = (
-        "_body",
-        "_trace",
-        "args",
-        "by_value",
-        "cost",
-        "deaths",
-        "fn",
-        "function",
-        "future",
-        "kwargs",
-        "max_retries",
-        "needs",
-        "seq",
-        "spread",
-        "started",
-        "timeout",
-        "weight",
-    )
+    function: Function | None = None
+    needs: tuple[Defined, ...] = ()
+    started = False
+    deaths = 0
+    by_value = 0
+    cost = 0.0
+    _body: Body | None = None
 
     def __init__(
         self,
@@ -77,19 +68,12 @@ class Task:
         self.seq = seq
         self.fn = fn
         self.args = args
-        self.kwargs = kwargs
+        self.kwargs = kwargs or _NO_KEYWORDS
         self.spread = spread
         self.weight = weight
         self.timeout = None if timeout is None else timeout * weight
         self.max_retries = max_retries
-        self.function: Function | None = None
-        self.needs: tuple[Defined, ...] = ()
         self.future: TaskFuture[Any] = TaskFuture(canceller, self)
-        self.started = False
-        self.deaths = 0
-        self.by_value = 0
-        self.cost = 0.0
-        self._body: Body | None = None
         self._trace = trace_context.get()
 
     @property
@@ -102,6 +86,13 @@ class Task:
         """Seconds that it will take, as far as anyone can tell."""
         function = self.function
         return 0.0 if function is None else function.mean * self.weight
+
+    def missing(self, known: Container[int]) -> tuple[Defined, ...]:
+        """Those of its `definitions` that are not known."""
+        function = self.function
+        if not self.needs and function is not None and function.id in known:
+            return ()
+        return tuple(each for each in self.definitions if each.id not in known)
 
     @property
     def definitions(self) -> tuple[Defined, ...]:
@@ -160,7 +151,7 @@ class Task:
     def release(self) -> None:
         """Drop the call's arguments: the task is over, its future may live on."""
         self.future.task = None
-        self.args, self.kwargs = (), {}
+        self.args, self.kwargs = (), _NO_KEYWORDS
         self._body = self.function = None
         self.needs = ()
         self.fn = _released

@@ -1,17 +1,16 @@
 """TaskFuture: the `concurrent.futures.Future` of a task, which can also stop the task while it runs.
 
-It costs the garbage collector half as much as its base: each `threading.Condition` is eight objects that the
-collector visits (a deque, bound methods of its lock), nearly all that a Future consists of. A program that
-holds 100,000 futures pays for that with each collection: it was 40% of what a tiny task cost the driver.
+Nobody waits for most futures: when their turn comes, they are done. So the condition, which is most of what
+a Future costs to make and all that it costs the garbage collector, is made when somebody waits.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from iris_actor.actor.callbacks import is_callback_thread
@@ -27,59 +26,53 @@ Canceller = Callable[["TaskFuture[Any]", bool], bool]
 Returns whether the task is over."""
 
 
-class _SlimCondition(threading.Condition):
-    """A Condition that makes its queue when somebody waits and looks its lock's methods up when needed."""
-
-    def __init__(self) -> None:
-        self._lock: Any = threading.RLock()
-        self._waiters: Any = ()
-
-    def acquire(self, *args: Any, **kwargs: Any) -> bool:
-        acquired: bool = self._lock.acquire(*args, **kwargs)
-        return acquired
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def _release_save(self) -> Any:
-        return self._lock._release_save()
-
-    def _acquire_restore(self, state: Any) -> None:
-        self._lock._acquire_restore(state)
-
-    def _is_owned(self) -> bool:
-        owned: bool = self._lock._is_owned()
-        return owned
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if not self._waiters:
-            self._waiters = deque()
-        return super().wait(timeout)
-
-
-_FIELDS_ARE_KNOWN = set(vars(Future())) == {
-    "_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks",
-}  # fmt: skip
+_lock = threading.Lock()
+"""Guards all futures that have no condition, for a moment each."""
+_WAITING = {"_condition", "_waiters", "_done_callbacks"}
+_CANCELLED = {CANCELLED, CANCELLED_AND_NOTIFIED}
+_OVER = {FINISHED, *_CANCELLED}
+_FIELDS_ARE_KNOWN = set(vars(Future())) == {"_state", "_result", "_exception", *_WAITING}
 
 
 class TaskFuture(Future[T]):
     """The future of a task. Thread-safe; made by `WorkerPool.submit`."""
 
     def __init__(self, canceller: Canceller | None = None, task: Task | None = None) -> None:
+        # Whether nobody has waited yet, nor added a callback, nor cancelled: there is no condition.
+        self._slim = _FIELDS_ARE_KNOWN
         if _FIELDS_ARE_KNOWN:
-            # What `Future.__init__` does, without a Condition that would be thrown away at once.
             self._state = PENDING
             self._result = None
             self._exception = None
-            self._waiters: list[Any] = []
-            self._done_callbacks: list[Any] = []
         else:
             super().__init__()
-        self._condition = _SlimCondition()
         self._canceller = canceller
-        # What it is the future of, until that is over. All fields are set here: one that is added later would
-        # cost each future a dict of its own.
+        # What it is the future of, until that is over.
         self.task = task
+
+    def __getattr__(self, name: str) -> Any:
+        # What the base class looks for and does not find yet.
+        if name not in _WAITING:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with _lock:
+            if self._slim:
+                self._waiters: list[Any] = []
+                self._done_callbacks: list[Any] = []
+                self._condition = threading.Condition()
+                self._slim = False
+        return object.__getattribute__(self, name)
+
+    def done(self) -> bool:
+        """Whether it has a result or an exception, or is cancelled."""
+        return self._state in _OVER
+
+    def running(self) -> bool:
+        """Whether a worker has the task."""
+        return self._state == RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._state in _CANCELLED
 
     def cancel(self, *, kill: bool = False) -> bool:
         """Cancel the task.
@@ -103,7 +96,7 @@ class TaskFuture(Future[T]):
         if state == PENDING:
             if self.task is not None:
                 self.task.release()
-            self._invoke_callbacks()  # type: ignore[attr-defined]
+            self._invoke_callbacks()
             return True
         if state != RUNNING:
             return state != FINISHED
@@ -111,14 +104,36 @@ class TaskFuture(Future[T]):
 
     def set_running_or_notify_cancel(self) -> bool:
         """Put the future past the point where it can be cancelled by itself. False: it is cancelled."""
+        with _lock:
+            if self._slim and self._state == PENDING:
+                self._state = RUNNING
+                return True
         with self._condition:
             return not self.cancelled() and super().set_running_or_notify_cancel()
+
+    def set_result(self, result: T) -> None:
+        """End it with a result."""
+        with _lock:
+            if self._slim and self._state != FINISHED:
+                self._result = result
+                self._state = FINISHED
+                return
+        super().set_result(result)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """End it with an exception."""
+        with _lock:
+            if self._slim and self._state != FINISHED:
+                self._exception = exception
+                self._state = FINISHED
+                return
+        super().set_exception(exception)
 
     def withdraw(self) -> None:
         """Cancel it though it counts as running. For the pool, which sees to it that nobody resolves it."""
         with self._condition:
             self._end_cancelled()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
+        self._invoke_callbacks()
 
     def _end_cancelled(self) -> None:
         # Those who wait are told at once, and not, as the stdlib does, when the task's turn would come.
@@ -129,28 +144,40 @@ class TaskFuture(Future[T]):
 
     def result(self, timeout: float | None = None) -> T:
         """The task's value; see `concurrent.futures.Future.result`."""
-        self._check_wait(timeout)
-        settle(self, timeout)
+        if self._state != FINISHED:
+            self._wait(timeout)
+            if self._state != FINISHED:
+                return super().result(0)  # which raises what is to be raised
         try:
-            value = super().result(0)
-            if value is None and self._exception is not None:
-                raise self._exception  # one that counts as false, which Python overlooks before 3.13.4
-            return value
+            if self._exception is not None:
+                raise self._exception
+            return self._result  # type: ignore[return-value]
         finally:
             del self  # else the exception's traceback would keep the future alive, and that the exception
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the task raised; see `concurrent.futures.Future.exception`."""
-        self._check_wait(timeout)
-        settle(self, timeout)
-        return super().exception(0)
+        if self._state != FINISHED:
+            self._wait(timeout)
+            if self._state != FINISHED:
+                return super().exception(0)
+        return self._exception
 
-    def _check_wait(self, timeout: float | None) -> None:
+    def _wait(self, timeout: float | None) -> None:
         if timeout is None and is_callback_thread() and not self.done():
             raise RuntimeError(
                 "a done callback waits for a future that is not done: it would wait for ever, since outcomes"
                 " are handled in the thread of callbacks; give that future a callback of its own"
             )
+        settle(self, timeout)
 
     def __reduce__(self) -> Any:
         raise TypeError("a future does not pickle: pass its result(), or submit when it is done")
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it in the parent
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
