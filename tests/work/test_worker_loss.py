@@ -267,7 +267,7 @@ def test_a_task_is_unwound_when_the_pool_ends_its_worker(client: IrisClient, tmp
 
     with WorkerPool(client, num_workers=1) as pool:
         pool.submit(task)
-        until(log.exists)
+        until(lambda: log.exists() and "began" in log.read_text())
         os.kill(pool.status().worker_infos[0].pid, signal.SIGTERM)
         until(lambda: "cleaned up" in log.read_text())
         pool.kill()

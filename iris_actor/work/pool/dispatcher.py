@@ -45,6 +45,8 @@ from iris_actor.work.worker.task_wire import (
 
 BATCH = 0.002
 """Seconds of expected work that travel in one message: enough to pay for it, too little to be waited for."""
+TRIP = 0.0002
+"""Seconds of expected work that are not divided among workers: the way to another one takes longer."""
 LONG = 1.0
 """Seconds from which a task is not sent to a worker that is busy."""
 MAX_BATCH = 256
@@ -223,10 +225,10 @@ class Dispatcher:
         return best
 
     def _assign(self, slot: WorkerSlot) -> list[Task]:
-        """Give `slot` a task, or several that are short, but no more than its share of the queue."""
+        """Give `slot` a task, or several that are short: its share of the queue, if that is worth the way."""
         waiting = self.queue.waiting
-        share = min(MAX_BATCH, -(-len(waiting) // max(1, self.ready)))
-        most = min(share, self.may_take(slot)) if self._prefetch else 1
+        share = -(-len(waiting) // max(1, self.ready))
+        most = min(MAX_BATCH, self.may_take(slot)) if self._prefetch else 1
         was_idle = not slot.outstanding
         cost = 0.0
         tasks: list[Task] = []
@@ -236,6 +238,8 @@ class Dispatcher:
                 # It must not start twice. Beside others it might: when its worker dies, nobody can tell a
                 # task that finished, but whose outcome was lost, from one that never started.
                 expected = math.inf
+            if len(tasks) >= share and cost + expected > TRIP:
+                break
             next_in_line = not (tasks or was_idle) and expected < LONG and len(waiting) >= self.ready
             if (tasks or not was_idle) and cost + expected > BATCH and not next_in_line:
                 break

@@ -13,7 +13,7 @@ from iris_actor.work.pool.task import Task
 from iris_actor.work.pool.task_stopper import overtime
 from iris_actor.work.pool.worker_link import WorkerLink
 from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
-from iris_actor.work.worker.task_wire import Kind, does_not_rebuild, unpack
+from iris_actor.work.worker.task_wire import Kind, does_not_rebuild, unpack, unpack_value
 
 if TYPE_CHECKING:
     from iris_actor.work.pool.dispatcher import Dispatcher
@@ -110,12 +110,11 @@ class OutcomeReceiver:
         if kind == Kind.LATE:
             self._queue.reject(task, overtime(slot, task), slot.name)
             return
-        body = unpack(packed)
         try:
             if kind == Kind.VALUE:
-                value = codec.loads(body)
+                value = unpack_value(packed)
             else:
-                error = codec.load_exception(body)
+                error = codec.load_exception(unpack(packed))
         except SerializationError as broken:
             self._queue.reject(task, broken, slot.name)
             return

@@ -15,7 +15,7 @@ from iris_actor.work.pool.functions import Function
 from iris_actor.work.pool.shared import Shared, collected
 from iris_actor.work.pool.task_future import Canceller, TaskFuture
 from iris_actor.work.worker.task_call import name_of
-from iris_actor.work.worker.task_wire import pack
+from iris_actor.work.worker.task_wire import PLAIN_BYTES, Packed, is_plain, pack
 
 _NO_KEYWORDS: Mapping[str, Any] = MappingProxyType({})
 
@@ -112,10 +112,13 @@ class Task:
             Exception: what an argument's own code raised while it was being pickled.
         """
         function = self.function
+        number = function.id if function is not None else 0
+        if number and not self.kwargs and not self.spread and all(map(is_plain, self.args)):
+            plain: Packed = ((self.args, {}),)
+            return (self.seq, number, plain, False, self.timeout, self._trace), PLAIN_BYTES * len(self.args)
         body = self._body
         if body is None:
             body = self._body = self._pickle()
-        number = function.id if function is not None else 0
         return (self.seq, number, pack(body), self.spread, self.timeout, self._trace), body.nbytes
 
     def _pickle(self) -> Body:

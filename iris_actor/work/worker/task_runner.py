@@ -41,8 +41,10 @@ from iris_actor.work.worker.task_wire import (
     TaskMessage,
     does_not_pickle,
     does_not_rebuild,
+    is_plain,
     pack,
     unpack,
+    unpack_value,
 )
 
 GRACE = 0.005
@@ -50,8 +52,6 @@ GRACE = 0.005
 
 NOTABLE = 0.001
 """Seconds of rebuilding from which it matters, without a timeout, that a task began later than it came up."""
-
-_NONE = pack(codec.NONE)
 
 
 class Batch:
@@ -261,7 +261,7 @@ class TaskRunner:
             else:
                 value = function(*arguments, **kwargs)
             del function, arguments, kwargs
-            packed = _NONE if value is None else pack(own(_dump_result(value)))
+            packed = (value,) if is_plain(value) else pack(own(_dump_result(value)))
         except BaseException as error:
             if self._stopping:
                 raise
@@ -281,11 +281,11 @@ class TaskRunner:
         ended = time.monotonic()
         if deadline is not None and ended > deadline.at:
             # Whether the driver noticed first must not decide.
-            kind, packed = Kind.LATE, _NONE
+            kind, packed = Kind.LATE, (None,)
         return (task.seq, int(kind), packed, ended - started, None)
 
     def _rebuild(self, task: TaskMessage) -> tuple[Callable[..., Any], Any, Any]:
-        loaded = codec.loads(unpack(task.packed))
+        loaded = unpack_value(task.packed)
         if task.function_id == 0:
             return loaded  # type: ignore[no-any-return]
         return self._fetch(task.function_id), *loaded

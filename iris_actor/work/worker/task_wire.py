@@ -9,7 +9,8 @@ are bare tuples: named ones would each make the pickler ask about their class.
     pool ◀── (outcomes, complete) ◀── worker        and again by more(batch id) while not complete
 
 Each task and each outcome is pickled on its own, before it joins a batch: two tasks never share an object
-because they happened to travel together, and one that cannot be rebuilt spoils only itself.
+because they happened to travel together, and one that cannot be rebuilt spoils only itself. Small values that
+nobody can change (`is_plain`) go without: they have neither trouble, and most tiny tasks deal in them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from enum import IntEnum
 from pickle import PickleBuffer
 from typing import Any, NamedTuple
 
+from iris_actor import codec
 from iris_actor.codec import Body
 from iris_actor.errors import SerializationError
 
-Packed = tuple[Any, tuple[Any, ...]]
-"""A `Body` whose large parts stay out of band while it travels inside another one."""
+Packed = tuple[Any, tuple[Any, ...]] | tuple[Any]
+"""A `Body` whose large parts stay out of band while it travels inside another one; or a plain value alone."""
+
+PLAIN_BYTES = 256
+"""Size of a plain value at most."""
+_LARGE = 1 << 64
+_PLAIN = frozenset({float, bool, type(None)})
 
 
 INITIALIZER = 1
@@ -89,9 +96,29 @@ def pack(body: Body) -> Packed:
     return data, tuple(map(PickleBuffer, body.buffers))
 
 
+def is_plain(value: Any) -> bool:
+    """Whether `value` may travel as it is, beside others in one pickle."""
+    kind: type = type(value)
+    if kind is int:
+        return bool(-_LARGE < value < _LARGE)
+    if kind is str or kind is bytes:
+        return len(value) <= PLAIN_BYTES
+    return kind in _PLAIN
+
+
+def unpack_value(packed: Packed) -> Any:
+    """The value of a plain one, or of the body that `pack` packed.
+
+    Raises:
+        SerializationError: when it cannot be rebuilt here.
+        BaseException: what its own code raised while it was being rebuilt, and is no Exception.
+    """
+    return packed[0] if len(packed) == 1 else codec.loads(unpack(packed))
+
+
 def unpack(packed: Packed) -> Body:
     """The body that `pack` packed."""
-    data, buffers = packed
+    data, buffers = packed  # type: ignore[misc]  # not a plain value
     if not buffers:
         return Body(data)
     return Body(data, tuple(map(memoryview, buffers)))
