@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 import uuid
@@ -24,6 +25,12 @@ LASTING_TARGETS = (
     "_poll_wrapper",  # gRPC's own poller for asyncio, one a process
     "(_run)",  # gRPC's, of a connection that etcd's client made anew; threads of ours all have names
 )
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background with Ctrl-C ignored, and every process that a test starts
+    # would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _lasting_processes: set[psutil.Process] = set()
 """Those of the fixture `etcd`, which may begin during a test."""
 
