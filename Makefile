@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints/newest.txt
 PYTEST_ARGS ?=
+BENCH_DOCS ?= docs
 # Test processes at a time. They wait more than they work, so more of them than there are cores.
 JOBS ?= 3
 
@@ -37,8 +38,8 @@ format: $(VENV)/.dev ## Format the code
 protos: $(VENV)/.dev ## Generate the code of protos/
 	$(BIN)/python scripts/generate_protos.py
 
-bench: $(VENV)/.bench ## Measure against the peers, in one run (BENCH_ARGS="--quick")
-	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+bench: $(VENV)/.bench ## Measure against the peers, in one run, and write docs/performance.md (BENCH_ARGS="--quick")
+	$(BIN)/python -m benchmarks --docs $(BENCH_DOCS) $(BENCH_ARGS)
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .venv-* out build dist
@@ -63,7 +64,7 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
 # A peer that cannot be installed here is reported by the benchmark, not fatal to it.
 $(VENV)/.bench: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[examples]'
-	for peer in ray xoscar Pyro5 msgpack rpyc loky; do \
+	for peer in ray xoscar Pyro5 msgpack rpyc loky distributed; do \
 	    $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $$peer || echo "cannot install $$peer"; \
 	done
 	touch $@

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmarks.results import Ratio, paired
 
 if TYPE_CHECKING:
-    from benchmarks.results import Results, Row
+    from benchmarks.results import Results, Row, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,41 @@ GOALS = (
     Goal("tasks", "processpool", 3.0),
     Goal("tasks", "ray", 20.0),
 )
-#: iris alone: the ideal time of tasks that take their time, over what they took.
-EVEN = ("naps", 0.97)
-#: iris against itself: the rate at 100,000 in flight over that at 1,000.
-FLATNESS = ("throughput-100000", "throughput-1000", 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A figure of iris alone: at most `bound`, or at least where higher is better."""
+
+    benchmark: str
+    figure: str
+    bound: float
+    unit: str
+
+
+LIMITS = (
+    Limit("naps", "ideal", 0.97, "of ideal"),
+    Limit("sync", "seconds", 1.0, "s"),
+    Limit("memory-echo", "client", 3.0, "x payload, client's peak"),
+    Limit("memory-echo", "server", 3.0, "x payload, server's peak"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flatness:
+    """iris in one benchmark over iris in another, which differs in size: at least `bound`, or at most where
+    lower is better."""
+
+    above: str
+    below: str
+    bound: float
+    note: str
+
+
+FLATNESS = (
+    Flatness("throughput-100000", "throughput-1000", 0.9, "flat"),
+    Flatness("resolve-10000", "resolve-10", 3.0, "O(1), but for the processor's caches"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +85,36 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """One for each goal whose two sides were both measured."""
-    found = [verdict for goal in GOALS if (verdict := _verdict(results, goal)) is not None]
-    even = results.table(EVEN[0])
-    if even is not None and even.reference is not None and even.reference.samples:
-        shares = [sample[even.benchmark.figure] for sample in even.reference.samples.values()]
-        ratio = Ratio(statistics.median(shares), min(shares), max(shares))
-        found.append(
-            Verdict(f"iris, {EVEN[0]}", f"≥ {EVEN[1]:g}", ratio, ratio.median >= EVEN[1], "of ideal")
-        )
-    above, below = (results.table(name) for name in FLATNESS[:2])
-    if (
-        above is not None
-        and below is not None
-        and above.reference is not None
-        and below.reference is not None
-    ):
-        ratio = paired(above.reference, below.reference, above.benchmark.figure)
-        if ratio is not None:
-            bound = FLATNESS[2]
-            what = f"iris, {FLATNESS[0]} / {FLATNESS[1]}"
-            found.append(Verdict(what, f"≥ {bound:g}", ratio, ratio.median >= bound, "flat"))
-    return found
+    """One for each goal whose sides were measured."""
+    found = [_verdict(results, goal) for goal in GOALS]
+    found += [_within(results, limit) for limit in LIMITS]
+    found += [_flat(results, flatness) for flatness in FLATNESS]
+    return [verdict for verdict in found if verdict is not None]
+
+
+def _within(results: Results, limit: Limit) -> Verdict | None:
+    table = results.table(limit.benchmark)
+    row = table.reference if table is not None else None
+    if table is None or row is None or not row.samples:
+        return None
+    values = [sample[limit.figure] for sample in row.samples.values()]
+    measured = Ratio(statistics.median(values), min(values), max(values))
+    return _judge(f"{limit.benchmark}: iris", measured, limit.bound, table, limit.unit)
+
+
+def _flat(results: Results, flatness: Flatness) -> Verdict | None:
+    above, below = results.table(flatness.above), results.table(flatness.below)
+    if above is None or below is None or above.reference is None or below.reference is None:
+        return None
+    ratio = paired(above.reference, below.reference, above.benchmark.figure)
+    what = f"iris, {flatness.above} / {flatness.below}"
+    return _judge(what, ratio, flatness.bound, above, flatness.note) if ratio is not None else None
+
+
+def _judge(what: str, measured: Ratio, bound: float, table: Table, note: str) -> Verdict:
+    lower = table.benchmark.lower_is_better
+    met = measured.median <= bound if lower else measured.median >= bound
+    return Verdict(what, f"{'≤' if lower else '≥'} {bound:g}", measured, met, note)
 
 
 def _verdict(results: Results, goal: Goal) -> Verdict | None:
@@ -92,6 +131,5 @@ def _verdict(results: Results, goal: Goal) -> Verdict | None:
     ratio = table.ratio(max(rows, key=merit)) if rows else None
     if ratio is None:
         return None
-    met = ratio.median <= goal.bound if lower else ratio.median >= goal.bound
     what = f"{goal.benchmark}: iris / {goal.peer}" + (f", {goal.way}" if goal.way else "")
-    return Verdict(what, f"{'≤' if lower else '≥'} {goal.bound:g}", ratio, met, goal.note)
+    return _judge(what, ratio, goal.bound, table, goal.note)

@@ -16,7 +16,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 Sample = dict[str, float]
 
@@ -98,7 +98,7 @@ class ListFeed(_BudgetedFeed):
         self.size = size
         self.step = step
 
-    def value(self, count: int) -> list[int]:
+    def value(self, count: int) -> Sequence[int]:
         first = (self.base + count * 7) & 0xFFFF
         self.expected = list(range(first + self.step, first + self.step + self.size))
         return list(range(first, first + self.size))
@@ -126,12 +126,129 @@ class NapFeed(ListFeed):
         return {"ideal": share, "calls": self.size * runs}
 
 
-class ArrayFeed(_BudgetedFeed):
-    """An array whose every element changes from echo to echo; GB/s, both directions counted."""
+class StreamFeed(ListFeed):
+    """A generator's `size` items, one by one; how many a second."""
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        super().__init__(budget, size, step=0)
+
+    def value(self, count: int) -> range:
+        first = super().value(count)[0]
+        return range(first, first + self.size)
+
+
+class BroadcastFeed(CallFeed):
+    """One int to each of `size` members; the time of all of them together."""
 
     def __init__(self, budget: Budget, size: int) -> None:
         super().__init__(budget)
         self.size = size
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        members = {member for member, _ in reply}
+        if len(reply) != self.size or len(members) != self.size:
+            raise MismatchError(f"{len(reply)} replies of {len(members)} members, not {self.size} of each")
+        if any(value != self.expected for _, value in reply):
+            raise MismatchError(f"sent {self.expected} to all, and got something else back")
+        self.times.append(nanoseconds)
+
+
+class ResolveFeed(_BudgetedFeed):
+    """10,000 names, picked at random of `size`, looked up one after the other; µs for each."""
+
+    LOOKUPS = 10_000
+
+    def __init__(self, budget: Budget, size: int, address_of: Callable[[int], str]) -> None:
+        super().__init__(budget)
+        self.size = size
+        self.address_of = address_of
+
+    def value(self, count: int) -> list[int]:  # noqa: ARG002 - picked at random
+        self.numbers = random.choices(range(self.size), k=self.LOOKUPS)
+        return self.numbers
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        if list(reply) != [self.address_of(number) for number in self.numbers]:
+            raise MismatchError("a name was resolved to the address of another")
+        self.times.append(nanoseconds)
+
+    def sample(self) -> Sample:
+        calls = self.LOOKUPS * len(self.times)
+        return {"us": sum(self.times) / 1000 / calls, "calls": calls}
+
+
+class SyncFeed(_BudgetedFeed):
+    """A new resolver's first listing, of `size` names; its median time in seconds."""
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        super().__init__(budget)
+        self.size = size
+
+    def value(self, count: int) -> int:
+        return count
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        names = reply.list()
+        reply.close()
+        if len(set(names)) != self.size:
+            raise MismatchError(f"a synced resolver lists {len(set(names))} names, not {self.size}")
+        self.times.append(nanoseconds)
+
+    def sample(self) -> Sample:
+        return {"seconds": float(np.median(self.times)) / 1e9, "calls": len(self.times)}
+
+
+class StartFeed(CallFeed):
+    """A fresh process until it has told the next int; its median time in ms."""
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        reply.end()
+        if reply.value != self.expected + 1:
+            raise MismatchError(f"asked for {self.expected + 1}, a fresh process told {reply.value}")
+        self.times.append(nanoseconds)
+
+    def sample(self) -> Sample:
+        return {"ms": float(np.median(self.times)) / 1e6, "calls": len(self.times)}
+
+
+class MemoryFeed(_BudgetedFeed):
+    """What `size` things cost each side, for one of them, in units of `unit` bytes."""
+
+    def __init__(self, budget: Budget, size: int, unit: float) -> None:
+        super().__init__(budget)
+        self.size = size
+        self.unit = unit
+        self.costs: list[Sample] = []
+
+    def value(self, count: int) -> int:  # noqa: ARG002 - the same each time
+        return self.size
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        self.times.append(nanoseconds)
+        self.costs.append({side: reply[side] / self.size / self.unit for side in ("client", "server")})
+
+    def sample(self) -> Sample:
+        sides = {side: float(np.median([cost[side] for cost in self.costs])) for side in ("client", "server")}
+        return {**sides, "worse": max(sides.values()), "calls": len(self.times)}
+
+
+class _EchoFeed(_BudgetedFeed):
+    """Payloads of `size` bytes; how many a second, and GB/s with both directions counted."""
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        super().__init__(budget)
+        self.size = size
+
+    def sample(self) -> Sample:
+        rate = len(self.times) / (sum(self.times) / 1e9)
+        return {"rate": rate, "gbps": 2 * self.size * rate / 1e9, "calls": len(self.times)}
+
+
+class ArrayFeed(_EchoFeed):
+    """An array whose every element changes from echo to echo."""
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        super().__init__(budget, size)
         self.array = np.arange(size // 8, dtype=np.int64) + self.base
 
     def value(self, count: int) -> Any:  # noqa: ARG002 - the array itself counts
@@ -140,19 +257,41 @@ class ArrayFeed(_BudgetedFeed):
 
     def touch(self, reply: Any) -> None:
         # One element of each page: memory that is mapped but not yet filled counts as not arrived.
-        if int(reply[::512].sum()) == 0 or reply[-1] != self.array[-1]:
+        if self.size and (int(reply[::512].sum()) == 0 or reply[-1] != self.array[-1]):
             raise MismatchError("the echoed array is not the one that was sent")
 
     def took(self, reply: Any, nanoseconds: int) -> None:
-        if np.may_share_memory(reply, self.array):
+        if reply is self.array or np.may_share_memory(reply, self.array):
             raise MismatchError("the echoed array is the caller's own: it never left the process")
         if reply.dtype != self.array.dtype or not np.array_equal(reply, self.array):
             raise MismatchError("the echoed array is not the one that was sent")
         self.times.append(nanoseconds)
 
-    def sample(self) -> Sample:
-        seconds = sum(self.times) / 1e9
-        return {"gbps": 2 * self.size * len(self.times) / seconds / 1e9, "calls": len(self.times)}
+
+class BytesFeed(_EchoFeed):
+    """A bytes object that is another one in each echo."""
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        super().__init__(budget, size)
+        # Random, so that nothing can compress it.
+        self.rest = random.randbytes(min(size, 1 << 20)) * max(1, size >> 20)
+
+    def value(self, count: int) -> bytes:
+        head = (self.base + count).to_bytes(8, "big")
+        self.sent = (head + self.rest[8:]) if self.size else b""
+        return self.sent
+
+    def touch(self, reply: Any) -> None:
+        # One byte of each page, as for arrays.
+        if len(reply) != self.size or sum(reply[::4096]) != sum(self.sent[::4096]):
+            raise MismatchError("the echoed bytes are not those that were sent")
+
+    def took(self, reply: Any, nanoseconds: int) -> None:
+        if self.size and reply is self.sent:
+            raise MismatchError("the echoed bytes are the caller's own: they never left the process")
+        if bytes(reply) != self.sent:
+            raise MismatchError("the echoed bytes are not those that were sent")
+        self.times.append(nanoseconds)
 
 
 def measure(way: Callable[[Any], Any], feed: Feed, loop: asyncio.AbstractEventLoop | None) -> Sample:

@@ -24,6 +24,13 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 READY = "READY "
+TOLD = "TOLD"
+PREAMBLE = f"""\
+import sys
+x = int(sys.argv[1])
+def tell(value):
+    print("{TOLD}", value, flush=True)
+"""
 GRACE = 5.0
 
 
@@ -86,10 +93,10 @@ def tail(file: IO[bytes], lines: int = 3) -> str:
 class ServerProcess:
     """`python -m module` in a process of its own, running from `READY address` until `stop`."""
 
-    def __init__(self, module: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, module: str, *arguments: str, timeout: float = 30.0) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -115,6 +122,10 @@ class ServerProcess:
                 return line.removeprefix(READY).strip()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def host_and_port(self) -> tuple[str, int]:
         host, _, port = self.address.rpartition(":")
         return host, int(port)
@@ -125,6 +136,50 @@ class ServerProcess:
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
             if stream is not None:
                 stream.close()
+
+
+class FreshProcess:
+    """A program that starts, tells one int, and ends by itself. It has told when this is built.
+
+    `code` finds the int it was given as `x`, and calls `tell(int)`.
+    """
+
+    def __init__(self, code: str, x: int, *, timeout: float = 60.0) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PREAMBLE + code, str(x)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            cwd=ROOT,
+            env=environment(),
+        )
+        try:
+            self.value = self._read_value(time.monotonic() + timeout)
+        except BaseException:
+            self.end(grace=0.0)
+            raise
+
+    def _read_value(self, give_up_at: float) -> int:
+        stdout = self._process.stdout
+        assert stdout is not None
+        while True:
+            readable, _, _ = select.select([stdout], [], [], max(0.0, give_up_at - time.monotonic()))
+            line = stdout.readline().decode() if readable else ""
+            if not line:
+                what = "ended" if readable else "did not answer in time"
+                raise RuntimeError(f"a fresh process {what}: {tail(self._stderr)}")
+            if line.startswith(TOLD):
+                return int(line.removeprefix(TOLD))
+
+    def end(self, grace: float = 20.0) -> None:
+        """Give the process time for its own end, then end it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace)
+        stop_process(self._process)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._stderr.close()
 
 
 def stop_process(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from benchmarks.plan import Benchmark
 
 REFERENCE = "iris"
+LEFT_OUT = "left out"
+"""What the error of a row begins with that was not tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Ratio:
 
     @classmethod
     def of(cls, pairs: list[tuple[float, float]]) -> Ratio | None:
-        ratios = [above / below for above, below in pairs]
+        ratios = [above / below for above, below in pairs if below]
         return cls(statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
 
 
@@ -98,8 +101,39 @@ class Results:
             "quick": self.quick,
             "seconds": round(self.seconds, 1),
             "absent": self.absent,
+            "mismatch": self.mismatch,
             "benchmarks": {table.benchmark.name: self._table_as_json(table) for table in self.tables},
         }
+
+    def as_text_of_json(self) -> str:
+        return json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, kept: Any) -> Results:
+        """The results that `as_json` was made of.
+
+        Raises:
+            ValueError: it is nothing that `as_json` makes, or of benchmarks that there are no longer.
+        """
+        from benchmarks.plan import BENCHMARKS
+
+        try:
+            tables = [
+                Table(BENCHMARKS[name], [_row_from_json(row) for row in table["rows"]])
+                for name, table in kept["benchmarks"].items()
+            ]
+            return cls(
+                machine=kept["machine"],
+                versions=kept["versions"],
+                tables=tables,
+                absent=kept["absent"],
+                mismatch=kept["mismatch"],
+                rounds_asked=kept["rounds_asked"],
+                quick=kept["quick"],
+                seconds=kept["seconds"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the results of these benchmarks: {error!r}") from error
 
     @staticmethod
     def _table_as_json(table: Table) -> dict[str, Any]:
@@ -118,3 +152,10 @@ class Results:
             )
         benchmark = table.benchmark
         return {"title": benchmark.title, "figure": benchmark.figure, "unit": benchmark.unit, "rows": rows}
+
+
+def _row_from_json(kept: Any) -> Row:
+    samples = {
+        sample["round"]: {k: v for k, v in sample.items() if k != "round"} for sample in kept["rounds"]
+    }
+    return Row(kept["peer"], kept["way"], samples, kept["error"] or "")

@@ -2,7 +2,8 @@
 
 Figures of one round are taken within seconds of one another, so that a machine that becomes slower for a
 minute slows both sides of a ratio. The order rotates from round to round: nobody always follows the same
-neighbour. Time is bounded: a group of benchmarks that has used up its share ends with fewer rounds.
+neighbour. Time is bounded: a group of benchmarks that has used up its share ends with fewer rounds, and what
+is not measured when the whole time is up is left out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmarks.machine import machine, versions
 from benchmarks.measure import MismatchError
 from benchmarks.plan import BENCHMARKS
 from benchmarks.processes import ChildError, DriverProcess
-from benchmarks.results import Results, Row, Table
+from benchmarks.results import LEFT_OUT, Results, Row, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 START_TIMEOUT = 60.0
 MEASURE_TIMEOUT = 45.0
+#: Of one way, before a benchmark's first round.
+WARM_UP = 0.2
+#: A way whose warm-up says that one measurement would take longer is left out.
+LONGEST = 20.0
 #: Kept for ending the peers, of the whole run's time.
 RESERVE = 5.0
 
@@ -35,7 +40,8 @@ class Settings:
     """What the command line asks for."""
 
     peers: Sequence[str]
-    groups: Sequence[str]
+    benchmarks: Sequence[str]
+    """By name, in order."""
     rounds: int
     seconds: float
     quick: bool
@@ -80,12 +86,13 @@ class Runner:
         return time.monotonic() - self._started
 
     def _shares(self) -> dict[str, float]:
-        groups = self._settings.groups
+        chosen = [BENCHMARKS[name] for name in self._settings.benchmarks]
+        groups = dict.fromkeys(benchmark.group for benchmark in chosen)
         return {group: sum(benchmark.share for benchmark in self._of(group)) for group in groups}
 
     def _of(self, group: str) -> list[Benchmark]:
-        chosen = (benchmark for benchmark in BENCHMARKS.values() if benchmark.group == group)
-        return [benchmark for benchmark in chosen if benchmark.in_quick or not self._settings.quick]
+        chosen = (BENCHMARKS[name] for name in self._settings.benchmarks)
+        return [benchmark for benchmark in chosen if benchmark.group == group]
 
     def _start(self, name: str) -> None:
         self._progress(f"starting {name}")
@@ -124,16 +131,26 @@ class Runner:
                 continue
             try:
                 ways = driver.ask("ways", benchmark.name, timeout=START_TIMEOUT)
-            except Exception as error:
+            except ChildError as error:
                 self._give_up(name, f"{benchmark.name}: {error}")
+            except Exception as error:
+                # What this benchmark needs cannot be started; there are others.
+                table.rows.append(Row(name, "", error=str(error)))
             else:
                 table.rows += [Row(name, way) for way in ways]
         return table
 
     def _warm_up(self, benchmark: Benchmark, row: Row) -> None:
+        if not benchmark.warms_up:
+            return
         warm_up = BENCHMARKS[benchmark.warm_up or benchmark.name]
-        budget = replace(self._settings.budget(warm_up), seconds=0.2, at_least=1)
-        self._measure(warm_up, row, budget, f"{benchmark.name}, warm-up")
+        budget = self._settings.budget(warm_up)
+        budget = replace(budget, seconds=min(WARM_UP, budget.seconds), at_least=1)
+        sample = self._measure(warm_up, row, budget, f"{benchmark.name}, warm-up")
+        if benchmark.of_calls and sample is not None:
+            seconds = benchmark.size / sample["rate"]
+            if seconds > LONGEST:
+                row.error = f"{LEFT_OUT}: it would take {seconds:.0f} s each time"
 
     def _run_round(self, table: Table, number: int) -> None:
         start = number * len(table.rows) // max(1, self._settings.rounds)
@@ -147,6 +164,10 @@ class Runner:
         """One measurement; a row that has failed once is not measured again."""
         if row.error or row.peer not in self._drivers:
             row.error = row.error or self.results.absent.get(row.peer, "the peer is gone")
+            return None
+        if self._elapsed() > self._settings.seconds - RESERVE:
+            if not row.samples:
+                row.error = f"{LEFT_OUT}: the time was up"
             return None
         self._progress(f"{what}: {row.label}")
         command = ("measure", benchmark.name, row.way, budget, MEASURE_TIMEOUT - 5)

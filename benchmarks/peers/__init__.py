@@ -17,6 +17,7 @@ MODULES: dict[str, str] = {
     "xoscar": "benchmarks.peers.xoscar_actor",
     "pyro5": "benchmarks.peers.pyro5_object",
     "rpyc": "benchmarks.peers.rpyc_service",
+    "dask": "benchmarks.peers.dask_cluster",
     "loky": "benchmarks.peers.loky_pool",
     "processpool": "benchmarks.peers.process_pool",
 }

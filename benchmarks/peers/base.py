@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
 
+    from benchmarks.processes import FreshProcess
+
 
 class Peer(Protocol):
     """A way of calling Python in another process. Obligations: its server or workers are processes of
@@ -48,18 +50,55 @@ class Floods(Protocol):
 
 @runtime_checkable
 class Echoes(Protocol):
-    """Large payloads: a way takes an int64 array and returns an equal one that came from the other process.
+    """Payloads: a way takes an int64 array and returns an equal one that came from the other process.
     The server holds the whole array before it replies, as a method that computes on it must."""
 
     def echoes(self) -> Mapping[str, Callable[[Any], Any]]: ...
 
 
 @runtime_checkable
+class ByteEchoes(Protocol):
+    """The same with a bytes object, and anything bytes-like as the reply."""
+
+    def byte_echoes(self) -> Mapping[str, Callable[[bytes], Any]]: ...
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A generator in the other process: a way takes a range of ints, has each of them yielded there, and
+    returns a list of what it received, item by item."""
+
+    def streams(self) -> Mapping[str, Callable[[range], Any]]: ...
+
+
+@runtime_checkable
+class Broadcasts(Protocol):
+    """One call to each of `MEMBERS` actors: a way takes an int and returns a (member, int) pair of each."""
+
+    def broadcasts(self) -> Mapping[str, Callable[[int], Any]]: ...
+
+
+@runtime_checkable
+class Crowds(Protocol):
+    """Many clients, processes of their own, on one server: a way takes a list of ints, gives each client an
+    equal part of it to call the server with, all of the part in flight, and returns the replies in order."""
+
+    def crowds(self) -> Mapping[str, Callable[[list[int]], Any]]: ...
+
+
+@runtime_checkable
+class Fleets(Protocol):
+    """One client on many servers: as `Floods`, with the calls spread evenly over the servers."""
+
+    def fleets(self) -> Mapping[str, Callable[[list[int]], Any]]: ...
+
+
+@runtime_checkable
 class Tasks(Protocol):
-    """A pool of two workers: a way takes a list of ints, submits `increment` of each, one task an int, and
+    """A pool of two workers: a way takes a list of ints, submits `task` of each, one task an int, and
     returns the results in order."""
 
-    def tasks(self) -> Mapping[str, Callable[[list[int]], Any]]: ...
+    def tasks(self, task: Callable[[int], int]) -> Mapping[str, Callable[[list[int]], Any]]: ...
 
 
 @runtime_checkable
@@ -70,17 +109,60 @@ class Maps(Protocol):
 
 
 @runtime_checkable
-class Naps(Protocol):
-    """The same pool with tasks that are not tiny: a way takes a list of ints, submits `nap` of each, and
-    returns the results in order."""
+class Resolves(Protocol):
+    """A namespace of `names` names, from the client's cache: a way takes a list of ints, resolves the names
+    with these numbers, and returns the addresses found."""
 
-    def naps(self) -> Mapping[str, Callable[[list[int]], Any]]: ...
+    def resolves(self, names: int) -> Mapping[str, Callable[[list[int]], Any]]: ...
+
+
+@runtime_checkable
+class Syncs(Protocol):
+    """A new resolver's first listing of `ENDPOINTS` names: a way takes an int that means nothing and returns
+    the resolver, which has `list()` and `close()`."""
+
+    def syncs(self) -> Mapping[str, Callable[[int], Any]]: ...
+
+
+@runtime_checkable
+class Imports(Protocol):
+    """Fresh interpreters that import a package: a way takes an int and returns a process that has imported
+    it and then told the next int."""
+
+    def imports(self) -> Mapping[str, Callable[[int], FreshProcess]]: ...
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """Fresh programs that start a pool of two workers: a way takes an int and returns a process that has
+    told what `increment` of it, the pool's first task, has given."""
+
+    def starts(self) -> Mapping[str, Callable[[int], FreshProcess]]: ...
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """Memory in fresh processes: a way takes a number of sessions, calls or bytes, and returns the bytes
+    that all of them together have cost the client and the server: {"client": bytes, "server": bytes}."""
+
+    def memory(self, kind: str) -> Mapping[str, Callable[[int], Any]]: ...
 
 
 WORKERS = 2
 CHUNKSIZE = 64
 NAP = 0.1
 """Seconds of the task that is not tiny."""
+DOZE = 0.001
+"""Seconds of the medium task."""
+CLIENTS = 50
+"""Processes of the crowd that call one server."""
+SERVERS = 50
+"""Servers that one client calls, in two processes."""
+MEMBERS = 20
+"""Actors that a broadcast goes to, half of them in each of two processes."""
+ENDPOINTS = 10_000
+FEW = 10
+"""Names in the registry, in a namespace of that many and in another of this many."""
 
 
 def increment(x: int) -> int:
@@ -94,6 +176,17 @@ def nap(x: int) -> int:
     return x + 1
 
 
+def doze(x: int) -> int:
+    """The same, for as long as a message or two take."""
+    time.sleep(DOZE)
+    return x + 1
+
+
 def echo(x: Any) -> Any:
     """What an actor's method does, for the pools that have functions only."""
     return x
+
+
+def address_of(number: int) -> str:
+    """Where the registry says that name `number` is served. Nobody is there: it is only looked up."""
+    return f"127.0.0.1:{10_000 + number}"

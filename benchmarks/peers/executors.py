@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.base import CHUNKSIZE, WORKERS, echo, increment, nap
+from benchmarks.peers.base import CHUNKSIZE, WORKERS, echo, increment
+from benchmarks.processes import FreshProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
+
+
+START = """\
+from benchmarks.peers.base import increment
+from {} import ProcessPoolExecutor
+with ProcessPoolExecutor(max_workers=2) as pool:
+    tell(pool.submit(increment, x).result())
+"""
 
 
 def submit_all(executor: Executor, function: Callable[[int], int], values: list[int]) -> list[int]:
@@ -17,12 +27,16 @@ def submit_all(executor: Executor, function: Callable[[int], int], values: list[
 
 
 class ExecutorPeer:
-    """Calls go to a pool of one worker, as to one actor; tasks to a pool of two."""
+    """Calls go to a pool of one worker, as to one actor; tasks to a pool of two.
+
+    `package` has `ProcessPoolExecutor`: what a fresh program imports and starts.
+    """
 
     distributions: tuple[str, ...] = ()
     loop = None
 
-    def __init__(self, factory: Callable[[int], Executor]) -> None:
+    def __init__(self, factory: Callable[[int], Executor], package: str) -> None:
+        self._package = package
         self._factory = factory
         self._executors: dict[int, Executor] = {}
 
@@ -50,11 +64,18 @@ class ExecutorPeer:
         executor = self._executor(1)
         return {"submit": lambda array: executor.submit(echo, array).result()}
 
-    def tasks(self) -> Mapping[str, Callable[[list[int]], Any]]:
-        return {"submit": lambda values: submit_all(self._executor(WORKERS), increment, values)}
+    def byte_echoes(self) -> Mapping[str, Callable[[bytes], Any]]:
+        return self.echoes()
 
-    def naps(self) -> Mapping[str, Callable[[list[int]], Any]]:
-        return {"submit": lambda values: submit_all(self._executor(WORKERS), nap, values)}
+    def tasks(self, task: Callable[[int], int]) -> Mapping[str, Callable[[list[int]], Any]]:
+        return {"submit": lambda values: submit_all(self._executor(WORKERS), task, values)}
+
+    def imports(self) -> Mapping[str, Callable[[int], FreshProcess]]:
+        code = f"from {self._package} import ProcessPoolExecutor\ntell(x + 1)"
+        return {"": partial(FreshProcess, code)}
+
+    def starts(self) -> Mapping[str, Callable[[int], FreshProcess]]:
+        return {"ProcessPoolExecutor": partial(FreshProcess, START.format(self._package))}
 
     def maps(self) -> Mapping[str, Callable[[list[int]], Any]]:
         return {

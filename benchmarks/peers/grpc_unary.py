@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import numpy as np
 
-from benchmarks.processes import ServerProcess, announce, wait_for_end
+from benchmarks.processes import FreshProcess, ServerProcess, announce, wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +68,12 @@ class GrpcUnary:
 
     def echoes(self) -> Mapping[str, Callable[[Any], Any]]:
         return {"sync": lambda array: np.frombuffer(self._unary(array.tobytes()), dtype=array.dtype)}
+
+    def byte_echoes(self) -> Mapping[str, Callable[[bytes], Any]]:
+        return {"sync": self._unary}
+
+    def imports(self) -> Mapping[str, Callable[[int], FreshProcess]]:
+        return {"import grpc": partial(FreshProcess, "import grpc\ntell(x + 1)")}
 
 
 create = GrpcUnary

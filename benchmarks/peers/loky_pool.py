@@ -8,6 +8,6 @@ from benchmarks.peers.executors import ExecutorPeer
 
 
 def create() -> ExecutorPeer:
-    peer = ExecutorPeer(lambda workers: ProcessPoolExecutor(max_workers=workers))
+    peer = ExecutorPeer(lambda workers: ProcessPoolExecutor(max_workers=workers), "loky")
     peer.distributions = ("loky",)
     return peer

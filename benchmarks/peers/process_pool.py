@@ -8,4 +8,4 @@ from benchmarks.peers.executors import ExecutorPeer
 
 
 def create() -> ExecutorPeer:
-    return ExecutorPeer(lambda workers: ProcessPoolExecutor(max_workers=workers))
+    return ExecutorPeer(lambda workers: ProcessPoolExecutor(max_workers=workers), "concurrent.futures")

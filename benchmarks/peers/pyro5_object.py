@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import Pyro5.api
 
-from benchmarks.processes import ServerProcess, announce
+from benchmarks.processes import FreshProcess, ServerProcess, announce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 OBJECT = "bench"
 
@@ -28,6 +28,9 @@ SERIALIZERS = (DEFAULT, "marshal", "msgpack")
 class Bench:
     def echo(self, x: Any) -> Any:
         return x
+
+    def numbers(self, first: int, end: int) -> Iterator[int]:
+        yield from range(first, end)
 
 
 class Pyro:
@@ -78,6 +81,21 @@ class Pyro:
             return np.frombuffer(reply, dtype=array.dtype)
 
         return {f"bytes, {name}": partial(call, name) for name in ("marshal", "msgpack")}
+
+    def byte_echoes(self) -> Mapping[str, Callable[[bytes], Any]]:
+        def call(serializer: str, data: bytes) -> Any:
+            return self._proxies[serializer].echo(data)
+
+        return {name: partial(call, name) for name in ("marshal", "msgpack")}
+
+    def streams(self) -> Mapping[str, Callable[[range], Any]]:
+        def items(wanted: range) -> list[int]:
+            return list(self._proxies["marshal"].numbers(wanted.start, wanted.stop))
+
+        return {"a call an item, marshal": items}
+
+    def imports(self) -> Mapping[str, Callable[[int], FreshProcess]]:
+        return {"import Pyro5.api": partial(FreshProcess, "import Pyro5.api\ntell(x + 1)")}
 
 
 create = Pyro

@@ -10,21 +10,27 @@ import pickle
 import socket
 import struct
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.processes import ServerProcess, announce
+from benchmarks.processes import FreshProcess, ServerProcess, announce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HEAD = struct.Struct("!IQ")  # the pickle's length, and that of the one buffer that may follow it
 READ = 1 << 16
+BURST = 64
 
 
 def frame(value: Any) -> list[Any]:
+    if isinstance(value, bytes | memoryview):
+        value = pickle.PickleBuffer(value)  # out of band, like an array
     buffers: list[pickle.PickleBuffer] = []
     body = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     raw = [buffer.raw() for buffer in buffers]
+    if not sum(map(len, raw)):
+        body, raw = pickle.dumps(value, protocol=5), []
     return [HEAD.pack(len(body), sum(map(len, raw))) + body, *raw]
 
 
@@ -108,8 +114,8 @@ class TcpPickle:
     def floods(self) -> Mapping[str, Callable[[list[int]], Any]]:
         def flood(values: list[int]) -> list[int]:
             def send() -> None:
-                for start in range(0, len(values), 64):
-                    self._frames.send(*values[start : start + 64])
+                for start in range(0, len(values), BURST):
+                    self._frames.send(*values[start : start + BURST])
 
             sending = threading.Thread(target=send)
             sending.start()
@@ -124,6 +130,22 @@ class TcpPickle:
     def echoes(self) -> Mapping[str, Callable[[Any], Any]]:
         return {"": self._call}
 
+    def byte_echoes(self) -> Mapping[str, Callable[[bytes], Any]]:
+        return self.echoes()
+
+    def streams(self) -> Mapping[str, Callable[[range], Any]]:
+        def items(wanted: range) -> list[int]:
+            self._frames.send(wanted)
+            received: list[int] = []
+            while len(received) < len(wanted):
+                received += self._frames.receive()
+            return received
+
+        return {"": items}
+
+    def imports(self) -> Mapping[str, Callable[[int], FreshProcess]]:
+        return {"nothing but Python": partial(FreshProcess, "tell(x + 1)")}
+
 
 create = TcpPickle
 
@@ -133,7 +155,13 @@ def serve() -> None:
     announce(f"127.0.0.1:{listener.getsockname()[1]}")
     frames = Frames(listener.accept()[0])
     while True:
-        frames.send(*frames.receive())
+        values = frames.receive()
+        if isinstance(values[0], range):
+            # A stream, asked for when nothing else is under way.
+            for start in range(0, len(values[0]), BURST):
+                frames.send(*values[0][start : start + BURST])
+        else:
+            frames.send(*values)
 
 
 if __name__ == "__main__":

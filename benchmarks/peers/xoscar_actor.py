@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 import xoscar as xo
 
-from benchmarks.processes import ServerProcess, announce
+from benchmarks.processes import FreshProcess, ServerProcess, announce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 UID = "bench"
 
@@ -19,6 +20,10 @@ UID = "bench"
 class Bench(xo.Actor):
     def echo(self, x: Any) -> Any:
         return x
+
+    @xo.generator
+    def numbers(self, first: int, end: int) -> Iterator[int]:
+        yield from range(first, end)
 
     @xo.extensible
     def echo_many(self, x: Any) -> Any:
@@ -45,8 +50,8 @@ class Xoscar:
         if self._server is not None:
             self._server.stop()
 
-    def calls(self) -> Mapping[str, Callable[[int], Any]]:
-        async def call(x: int) -> Any:
+    def calls(self) -> Mapping[str, Callable[[Any], Any]]:
+        async def call(x: Any) -> Any:
             return await self._actor.echo(x)
 
         return {"await": call}
@@ -63,7 +68,19 @@ class Xoscar:
         return {"gather": gather, "one batch": batch}
 
     def echoes(self) -> Mapping[str, Callable[[Any], Any]]:
-        return {"await": self.calls()["await"]}
+        return self.calls()
+
+    def byte_echoes(self) -> Mapping[str, Callable[[bytes], Any]]:
+        return self.calls()
+
+    def streams(self) -> Mapping[str, Callable[[range], Any]]:
+        async def items(wanted: range) -> list[int]:
+            return [item async for item in await self._actor.numbers(wanted.start, wanted.stop)]
+
+        return {"async for": items}
+
+    def imports(self) -> Mapping[str, Callable[[int], FreshProcess]]:
+        return {"import xoscar": partial(FreshProcess, "import xoscar\ntell(x + 1)")}
 
 
 create = Xoscar
