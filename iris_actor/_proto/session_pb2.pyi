@@ -82,7 +82,7 @@ class Hello(_message.Message):
     def __init__(self, version: _Optional[int] = ..., session_id: _Optional[str] = ..., resume: bool = ..., received: _Optional[int] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("version", "incarnation", "resumed", "received", "max_in_flight", "max_payload", "resume_window_ms")
+    __slots__ = ("version", "incarnation", "resumed", "received", "max_in_flight", "max_payload", "resume_window_ms", "lane")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class Welcome(_message.Message):
     MAX_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     MAX_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     RESUME_WINDOW_MS_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
     version: int
     incarnation: str
     resumed: bool
@@ -97,7 +98,8 @@ class Welcome(_message.Message):
     max_in_flight: int
     max_payload: int
     resume_window_ms: int
-    def __init__(self, version: _Optional[int] = ..., incarnation: _Optional[str] = ..., resumed: bool = ..., received: _Optional[int] = ..., max_in_flight: _Optional[int] = ..., max_payload: _Optional[int] = ..., resume_window_ms: _Optional[int] = ...) -> None: ...
+    lane: str
+    def __init__(self, version: _Optional[int] = ..., incarnation: _Optional[str] = ..., resumed: bool = ..., received: _Optional[int] = ..., max_in_flight: _Optional[int] = ..., max_payload: _Optional[int] = ..., resume_window_ms: _Optional[int] = ..., lane: _Optional[str] = ...) -> None: ...
 
 class Parts(_message.Message):
     __slots__ = ("transfer", "sizes")

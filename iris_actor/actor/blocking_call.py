@@ -17,6 +17,7 @@ class BlockingCall(PendingCall):
     The deadline is kept by the waiting thread alone, so nothing that happens elsewhere can hold it up.
     """
 
+    eager = True
     _arrived: threading.Lock
     _outcome: tuple[Body, bool] | Exception | None = None
     """What was returned or (True) raised, or why there is nothing; None while that is open."""

@@ -56,6 +56,11 @@ class Group:
             self._running.add(following)
             return following
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a task waits its turn."""
+        return bool(self._waiting)
+
     def clear(self) -> list[Task]:
         """Take out all that wait."""
         with self._lock:

@@ -134,6 +134,8 @@ class HostedActor:
         except BaseException as error:
             call.send_exception(error, skip=error.__traceback__)
         else:
+            # With more to do the I/O thread sends it, together with what follows.
+            call.eager = not self._groups[method.group].waiting
             call.send_result(result)
 
     @staticmethod

@@ -35,6 +35,7 @@ from iris_actor.retry import Backoff
 from iris_actor.rpc.channel import CHANNEL_OPTIONS, CONNECT_METHOD
 from iris_actor.rpc.credentials import Credentials, open_channel
 from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.lane import Lane, connect_lane
 from iris_actor.rpc.limits import RESUME_WINDOW, Limits
 from iris_actor.rpc.link import Fields, Link
 from iris_actor.rpc.outgoing_call import OutgoingCall, failure
@@ -82,6 +83,7 @@ class ClientSession:
         self._max_payload = Limits().max_payload
         self._resume_window = RESUME_WINDOW
         self._incarnation = ""
+        self._lane = ""
         self._capacity = Waiters()
         self._goodbye = ""
         self._broken = ""
@@ -149,9 +151,10 @@ class ClientSession:
             fields["credit"] = call.credit
             self._orders[number] = StreamOrder()
         self._calls[number] = call
-        transfer = self._link.send_body("calls", fields, body)
+        transfer = self._link.queue_body("calls", fields, body)
         if transfer is not None:
             call.transfer = transfer
+        self._link.flush(eager=call.eager)
         if self.error is not None and self._calls.pop(number, None) is not None:
             # The session closed between our look and the insertion, and never saw this call.
             self._orders.pop(number, None)
@@ -276,15 +279,9 @@ class ClientSession:
             try:
                 await asyncio.wait_for(self._greet(stream), _CONNECT_TIMEOUT)
                 attached = True
-                writer = self._io.loop.create_task(self._link.write_all(stream, stream.write))
-                try:
-                    while (data := await stream.read()) is not grpc.aio.EOF:
-                        self._link.receive(stream, data)
-                finally:
-                    self._link.detach(stream)
-                    writer.cancel()
-                    await asyncio.gather(writer, return_exceptions=True)
                 self._broken = "the server ended the stream"
+                if not await self._over_lane(stream):
+                    await self._over_stream(stream)
             except TimeoutError:
                 self._broken = f"{_SILENCE} within {_CONNECT_TIMEOUT:g} s"
             except grpc.aio.AioRpcError as error:
@@ -293,7 +290,62 @@ class ClientSession:
                 stream.cancel()
         return attached
 
-    async def _greet(self, stream: Any) -> None:
+    async def _over_stream(self, stream: Any) -> None:
+        writer = self._io.loop.create_task(self._link.write_all(stream, stream.write))
+        try:
+            while (data := await stream.read()) is not grpc.aio.EOF:
+                self._link.receive(stream, data)
+        finally:
+            self._link.detach(stream)
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _over_lane(self, stream: Any) -> bool:
+        """Carry packets over the server's lane until that or `stream` ends. False: there is none."""
+        sock = connect_lane(self._lane)
+        if sock is None:
+            return False
+        link, loop = self._link, self._io.loop
+        welcomed: asyncio.Future[None] = loop.create_future()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def on_end(error: Exception | None) -> None:
+            if error is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(error)
+
+        def on_first(data: bytes | memoryview) -> None:
+            lane.on_message = partial(link.receive, lane)
+            self._welcomed(lane, data)
+            welcomed.set_result(None)
+
+        lane = Lane(self._io, sock)
+        lane.on_message, lane.on_room, lane.on_end = on_first, link.room, on_end
+        watch: asyncio.Future[None] | None = None
+        try:
+            lane.start()
+            lane.send(self._hello())
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({welcomed, ended}, timeout=_CONNECT_TIMEOUT, return_when=first)
+            if not welcomed.done():
+                if ended.done() and ended.exception() is None:
+                    return False  # it does not know us: it is another server's
+                raise TimeoutError
+            watch = loop.create_task(_read_to_end(stream))
+            await asyncio.wait({ended, watch}, return_when=first)
+            for end in (ended, watch):
+                if end.done():
+                    end.result()
+        finally:
+            link.detach(lane)
+            lane.close()
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
+        return True
+
+    def _hello(self) -> bytes:
         hello = pb.Packet()
         hello.hello.version = VERSION
         hello.hello.session_id = self._id
@@ -301,10 +353,16 @@ class ClientSession:
         hello.hello.received = self._link.received
         hello.hello.host = socket.gethostname()
         hello.hello.pid = os.getpid()
-        await stream.write(hello.SerializeToString())
+        return hello.SerializeToString()
+
+    async def _greet(self, stream: Any) -> None:
+        await stream.write(self._hello())
         data = await stream.read()
         if data is grpc.aio.EOF:
             raise ServerUnavailableError(f"{self.address} ended the session before it began")
+        self._welcomed(stream, data)
+
+    def _welcomed(self, stream: Any, data: bytes | memoryview) -> None:
         welcome = decode(data)[0].welcome
         if welcome.version != VERSION:
             raise ProtocolError(
@@ -318,6 +376,7 @@ class ClientSession:
         self._max_in_flight = welcome.max_in_flight
         self._max_payload = welcome.max_payload
         self._resume_window = welcome.resume_window_ms / 1000
+        self._lane = welcome.lane
         self._link.attach(stream, welcome.received)
 
     def _examine(self, error: grpc.aio.AioRpcError) -> str:
@@ -419,3 +478,8 @@ class ClientSession:
             call.raised(body)
         else:
             call.failed(failure(call.target, status, message, may_have_run=may_have_run))
+
+
+async def _read_to_end(stream: Any) -> None:
+    while await stream.read() is not grpc.aio.EOF:
+        pass  # sent before the lane took over, and sent again there

@@ -57,6 +57,7 @@ class IncomingCall:
         "cancelled",
         "chain",
         "deadline",
+        "eager",
         "finished",
         "method",
         "on_cancel",
@@ -86,6 +87,7 @@ class IncomingCall:
         self.body: Body | None = None
         self.cancelled = False
         self.finished = False
+        self.eager = False
         self.on_cancel: Callable[[], None] | None = None
         self._uid: str | None = None
 

@@ -14,11 +14,14 @@ Each packet has a sequence number and is kept, encoded, until the other side ack
 stream the peers exchange what they have received and the rest is sent again; a receiver drops
 duplicates. So every frame takes effect once, in order, or the link is closed.
 
-Everything but `send` and `send_body` happens in the I/O thread.
+Over a gRPC stream packets are written by the I/O thread alone. Over a `Lane` any thread may: one that has
+nothing else to do than to wait for the answer sends its frame itself (`eager`), and saves the hand-over.
+Everything but `send`, `queue`, `queue_body` and `flush` is called in the I/O thread.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -27,6 +30,7 @@ from iris_actor._proto.session_pb2 import Packet
 from iris_actor.codec import Body
 from iris_actor.errors import PayloadTooLargeError, ProtocolError
 from iris_actor.rpc.io_thread import IOThread
+from iris_actor.rpc.lane import Lane
 from iris_actor.rpc.limits import INLINE, PACKET_BYTES, PACKET_FRAMES, WINDOW
 from iris_actor.rpc.transfer import IncomingTransfer, OutgoingTransfer
 from iris_actor.rpc.wire import decode, encode_chunk
@@ -53,7 +57,8 @@ class Link:
         self._bulk: deque[OutgoingTransfer] = deque()
         self._sent_seq = 0
         self._kept: deque[tuple[int, bytes, int]] = deque()
-        self._kept_bulk = 0
+        # Two counts, each written by one side only: the lock's holder, and the I/O thread.
+        self._bulk_sent = self._bulk_acknowledged = 0
         self._replay: deque[bytes] = deque()
         self._bulk_turn = False
         self._incoming: dict[int, IncomingTransfer] = {}
@@ -64,31 +69,53 @@ class Link:
         self._ack_timer: Any = None
         self._on_flushed: list[Callable[[], None]] = []
         self._stream: object | None = None
+        self._lane: Lane | None = None
+        # Held from the making of a packet until it is on its way, so that they leave in order.
+        self._writing = threading.Lock()
         self.closed = False
 
     # --- sending, from any thread -------------------------------------------------------------------
 
-    def send(self, kind: str, fields: Fields, transfer: OutgoingTransfer | None = None) -> None:
-        """Queue a frame: `kind` is a field of Packet, `fields` its content. After close it goes nowhere."""
-        self._outbox.append((kind, fields, transfer))
-        # Read after the append, cleared before the outbox is looked at: whoever sees True is served.
-        if not self._poked:
-            self._poked = True
-            self._io.call_soon(self._wake)
+    def send(self, kind: str, fields: Fields) -> None:
+        """Send a frame: `kind` is a field of Packet, `fields` its content. After close it goes nowhere."""
+        self.queue(kind, fields)
+        self.flush()
 
-    def send_body(self, kind: str, fields: Fields, body: Body) -> OutgoingTransfer | None:
+    def queue(self, kind: str, fields: Fields, transfer: OutgoingTransfer | None = None) -> None:
+        """Queue a frame that goes out with the next `flush` of any thread."""
+        self._outbox.append((kind, fields, transfer))
+
+    def queue_body(self, kind: str, fields: Fields, body: Body) -> OutgoingTransfer | None:
         """Queue a frame with a body: in the frame when it is small, else as a transfer, which is returned.
 
         The body's buffers must not change until the transfer is through.
         """
         if not body.buffers and len(body.data) <= INLINE:
             fields["data"] = body.data
-            self.send(kind, fields)
+            self.queue(kind, fields)
             return None
         transfer = OutgoingTransfer(body)
         fields["parts"] = {"transfer": transfer.id, "sizes": transfer.sizes}
-        self.send(kind, fields, transfer)
+        self.queue(kind, fields, transfer)
         return transfer
+
+    def flush(self, *, eager: bool = False) -> None:
+        """See to it that what is queued goes out.
+
+        Args:
+            eager: whether this thread sends it, if it can, with what others have queued.
+        """
+        if eager and self._lane is not None and self._writing.acquire(blocking=False):
+            try:
+                self._write_lane()
+            finally:
+                self._writing.release()
+            if not self._outbox:
+                return
+        # Read after the frame was queued, cleared before the outbox is looked at: who sees True is served.
+        if not self._poked:
+            self._poked = True
+            self._io.call_soon(self._wake)
 
     # --- streams ------------------------------------------------------------------------------------
 
@@ -98,22 +125,28 @@ class Link:
         Raises:
             ProtocolError: when it cannot have that.
         """
-        if received > self._sent_seq:
-            raise ProtocolError(f"peer claims packet {received}, but only {self._sent_seq} were sent")
-        self._stream = stream
-        self._acknowledged(received)
-        self._replay = deque(data for _, data, _ in self._kept)
+        with self._writing:
+            if received > self._sent_seq:
+                raise ProtocolError(f"peer claims packet {received}, but only {self._sent_seq} were sent")
+            self._stream, self._lane = stream, None
+            self._acknowledged(received)
+            self._replay = deque(data for _, data, _ in self._kept)
+            self._lane = stream if isinstance(stream, Lane) else None
+        if self._lane is not None:
+            self._wake()
 
     def detach(self, stream: object) -> None:
         """`stream` broke; frames wait for the next one."""
         if self._stream is stream:
-            self._stream = None
+            with self._writing:
+                self._stream = self._lane = None
             self._notify_flushed()
 
     async def write_all(self, stream: object, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Write packets to `stream` while it is the attached one."""
         while self._stream is stream:
-            data = self._next()
+            with self._writing:
+                data = self._next()
             if data is None:
                 self._idle = self._io.loop.create_future()
                 await self._idle
@@ -122,13 +155,14 @@ class Link:
 
     def close(self) -> list[Fields]:
         """Forget everything. Returns the fields of call frames that were never put into a packet."""
-        self.closed = True
-        self._stream = None
+        with self._writing:
+            self.closed = True
+            self._stream = self._lane = None
         unsent = [fields for kind, fields, _ in list(self._outbox) if kind == "calls"]
         self._outbox.clear()
         self._bulk.clear()
         self._kept.clear()
-        self._kept_bulk = 0
+        self._bulk_acknowledged = self._bulk_sent
         self._replay.clear()
         self._incoming.clear()
         if self._ack_timer is not None:
@@ -137,6 +171,10 @@ class Link:
         self._wake()
         self._notify_flushed()
         return unsent
+
+    def room(self) -> None:
+        """The lane takes more."""
+        self._wake()
 
     @property
     def attached(self) -> bool:
@@ -152,9 +190,19 @@ class Link:
 
     def _wake(self) -> None:
         self._poked = False
+        if self._lane is not None:
+            with self._writing:
+                self._write_lane()
         idle, self._idle = self._idle, None
         if idle is not None and not idle.done():
             idle.set_result(None)
+
+    def _write_lane(self) -> None:
+        lane = self._lane
+        if lane is None or not lane.go_on():
+            return
+        while not lane.blocked and (data := self._next()) is not None:
+            lane.send(data)
 
     def _next(self) -> bytes | None:
         if self._replay:
@@ -202,7 +250,7 @@ class Link:
 
     def _next_chunk(self) -> bytes | None:
         bulk = self._bulk
-        while bulk and self._kept_bulk < WINDOW:
+        while bulk and self._bulk_sent - self._bulk_acknowledged < WINDOW:
             transfer = bulk.popleft()
             piece = transfer.next_piece()
             if piece is None:
@@ -212,7 +260,7 @@ class Link:
             self._sent_seq += 1
             data = encode_chunk(self._sent_seq, self._acknowledge(), transfer.id, part, offset, view)
             self._kept.append((self._sent_seq, data, len(view)))
-            self._kept_bulk += len(view)
+            self._bulk_sent += len(view)
             return data
         return None
 
@@ -226,7 +274,7 @@ class Link:
 
     # --- receiving ----------------------------------------------------------------------------------
 
-    def receive(self, stream: object, data: bytes) -> None:
+    def receive(self, stream: object, data: bytes | memoryview) -> None:
         """Take one message of `stream`.
 
         Raises:
@@ -280,7 +328,7 @@ class Link:
         while kept and kept[0][0] <= seq:
             freed += kept.popleft()[2]
         if freed:
-            self._kept_bulk -= freed
+            self._bulk_acknowledged += freed
             self._wake()
         if self._on_flushed:
             self._notify_flushed()

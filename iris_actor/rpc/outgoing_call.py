@@ -79,6 +79,7 @@ class OutgoingCall:
         credit: items that may be sent ahead; 0 for a call that is no stream.
         transfer: the arguments on their way, when they are large.
         arriving: transfers of the result that are on their way.
+        eager: whether the thread that starts it has nothing else to do than to wait for it.
     """
 
     # What most calls leave alone stands in the class: setting it for each call would cost a microsecond.
@@ -90,6 +91,7 @@ class OutgoingCall:
     credit = 0
     transfer: OutgoingTransfer | None = None
     arriving: tuple[int, ...] = ()
+    eager = False
 
     def __init__(self, actor: str, method: str, body: Body) -> None:
         self.actor = actor

@@ -26,6 +26,7 @@ from iris_actor.rpc.credentials import Credentials, server_credentials
 from iris_actor.rpc.incoming_call import Caller
 from iris_actor.rpc.io_thread import io_thread
 from iris_actor.rpc.json_call import JsonCall
+from iris_actor.rpc.lane import Lane, LaneServer, lanes_are_on
 from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.server_session import Dispatcher, ServerLoad, ServerSession, welcome
 from iris_actor.rpc.wire import VERSION, decode
@@ -78,6 +79,7 @@ class RpcServer:
         self._load = ServerLoad(limits)
         self._sessions: dict[str, ServerSession] = {}
         self._server: Any = None
+        self._lanes: LaneServer | None = None
         self._health = health.aio.HealthServicer()
         self._io = io_thread()
 
@@ -117,6 +119,8 @@ class RpcServer:
         for name in ("", SESSION_SERVICE, ACTORS_SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._server = server
+        if lanes_are_on():
+            self._lanes = LaneServer(self._io, self._take_lane, _HELLO_TIMEOUT)
         return int(port)
 
     def _handlers(self) -> grpc.GenericRpcHandler:
@@ -178,12 +182,17 @@ class RpcServer:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine of gRPC's runs in a task
         session.abort_stream = partial(_cancel, task)
+        session.stream = context
+        session.leave_lane()
+        lane = "" if self._lanes is None else self._lanes.name
         writer = None
         try:
-            await context.write(
-                welcome(self._load, self.incarnation, resumed=hello.resume, received=link.received)
+            greeting = welcome(
+                self._load, self.incarnation, resumed=hello.resume, received=link.received, lane=lane
             )
             link.attach(context, hello.received)
+            # The caller may come over the lane before this returns.
+            await context.write(greeting)
             session.unpark()
             if self._load.draining:
                 link.send("drain", {})
@@ -199,9 +208,21 @@ class RpcServer:
             if writer is not None:
                 writer.cancel()
             link.detach(context)
+            if session.stream is context:
+                session.leave_lane()
             # Another stream may have taken over, or be about to: then it ends the parking again.
             if not link.attached:
                 self._park(hello.session_id, session)
+
+    def _take_lane(self, lane: Lane, data: bytes | memoryview) -> None:
+        hello = decode(data)[0].hello
+        session = self._sessions.get(hello.session_id)
+        if session is None or session.stream is None or hello.version != VERSION:
+            lane.close()
+            return
+        received = session.link.received
+        greeting = welcome(self._load, self.incarnation, resumed=True, received=received)
+        session.take_lane(lane, greeting, hello.received)
 
     def _park(self, number: str, session: ServerSession) -> None:
         if session.link.closed:
@@ -285,6 +306,8 @@ class RpcServer:
         for session in list(self._sessions.values()):
             session.close()
         self._sessions.clear()
+        if self._lanes is not None:
+            self._lanes.close()
         await server.stop(grace=0)
 
 

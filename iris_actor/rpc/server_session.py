@@ -17,7 +17,8 @@ from iris_actor.errors import PayloadTooLargeError
 from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller, IncomingCall, SessionCall
 from iris_actor.rpc.io_thread import IOThread
-from iris_actor.rpc.limits import Limits
+from iris_actor.rpc.lane import Lane
+from iris_actor.rpc.limits import MAX_MESSAGE, Limits
 from iris_actor.rpc.link import Fields, Link
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.transfer import OutgoingTransfer
@@ -84,6 +85,8 @@ class ServerSession:
         self.calls: dict[int, SessionCall] = {}
         self.expiry: asyncio.TimerHandle | None = None
         self.abort_stream: Callable[[], None] = lambda: None
+        self.stream: object | None = None
+        self.lane: Lane | None = None
         self._io = io
         self._results: list[tuple[int, OutgoingTransfer]] = []
         self._dispatcher = dispatcher
@@ -99,8 +102,39 @@ class ServerSession:
         """Cancel what runs and forget the session."""
         self.unpark()
         self.link.close()
+        self.leave_lane()
         for call in list(self.calls.values()):
             self._cancel(call)
+
+    def take_lane(self, lane: Lane, greeting: bytes, received: int) -> None:
+        """Go on over `lane`, beside the stream that brought its name."""
+        self.leave_lane()
+        self.lane = lane
+        link = self.link
+
+        def on_message(data: bytes | memoryview) -> None:
+            link.receive(lane, data)
+            if link.closed:  # it was a goodbye
+                self.abort_stream()
+
+        def on_end(error: Exception | None) -> None:
+            if error is not None:
+                self.close()
+            self.leave_lane()
+            self.abort_stream()  # the caller comes back with another one
+
+        lane.on_message, lane.on_room, lane.on_end = on_message, link.room, on_end
+        lane.limit = MAX_MESSAGE
+        lane.send(greeting)
+        link.attach(lane, received)
+        self.unpark()
+
+    def leave_lane(self) -> None:
+        """Close the lane, if there is one; the caller comes back."""
+        lane, self.lane = self.lane, None
+        if lane is not None:
+            self.link.detach(lane)
+            lane.close()
 
     # --- outcomes, from any thread ------------------------------------------------------------------
 
@@ -110,18 +144,22 @@ class ServerSession:
             return
         call.finished = True
         if body is None:
-            self.link.send("replies", fields)
+            self.link.queue("replies", fields)
         else:
-            self._send_body("replies", fields, call, body)
+            self._queue_body("replies", fields, call, body)
+        # Before it goes out: who has the answer may ask how many calls are left.
         self._load.finished(call)
+        # With others to answer the I/O thread sends it, together with theirs.
+        self.link.flush(eager=call.eager and not self.calls)
 
     def send_item(self, call: SessionCall, body: Body) -> None:
         """Send one item of the stream of `call`."""
-        self._send_body("items", {"id": call.id}, call, body)
+        self._queue_body("items", {"id": call.id}, call, body)
+        self.link.flush()
 
-    def _send_body(self, kind: str, fields: Fields, call: SessionCall, body: Body) -> None:
+    def _queue_body(self, kind: str, fields: Fields, call: SessionCall, body: Body) -> None:
         # The method may go on changing what it returned.
-        transfer = self.link.send_body(kind, fields, own(body))
+        transfer = self.link.queue_body(kind, fields, own(body))
         if transfer is not None:
             self._io.call_soon(partial(self._sending, call.id, transfer))
 
@@ -188,7 +226,7 @@ class ServerSession:
             self._load.finished(call)
 
 
-def welcome(load: ServerLoad, incarnation: str, *, resumed: bool, received: int) -> bytes:
+def welcome(load: ServerLoad, incarnation: str, *, resumed: bool, received: int, lane: str = "") -> bytes:
     """The server's first packet on a stream."""
     packet = pb.Packet()
     fields: dict[str, Any] = {
@@ -199,6 +237,7 @@ def welcome(load: ServerLoad, incarnation: str, *, resumed: bool, received: int)
         "max_in_flight": load.limits.max_in_flight_per_caller,
         "max_payload": load.limits.max_payload,
         "resume_window_ms": int(load.limits.resume_window * 1000),
+        "lane": lane,
     }
     packet.welcome.CopyFrom(pb.Welcome(**fields))
     return packet.SerializeToString()

@@ -37,7 +37,7 @@ def encode_chunk(seq: int, ack: int, transfer: int, part: int, offset: int, bulk
     return b"".join((head, chunk, rest, _BULK_TAG_BYTE, _varint(len(bulk)), bulk))
 
 
-def decode(data: bytes) -> tuple[Packet, memoryview | None]:
+def decode(data: bytes | memoryview) -> tuple[Packet, memoryview | None]:
     """The packet in `data`, and its bulk if it has one.
 
     Raises:
@@ -45,12 +45,12 @@ def decode(data: bytes) -> tuple[Packet, memoryview | None]:
     """
     try:
         if data[:1] == b"\x72":
-            chunk = Chunk.FromString(data[2 : 2 + data[1]])
+            chunk = Chunk.FromString(bytes(data[2 : 2 + data[1]]))
             bulk_head = _BULK_TAG_BYTE + _varint(chunk.size)
             start = len(data) - chunk.size - len(bulk_head)
-            if start > 0 and data.startswith(bulk_head, start):
-                return Packet.FromString(data[:start]), memoryview(data)[start + len(bulk_head) :]
-        packet = Packet.FromString(data)
+            if start > 0 and data[start : start + len(bulk_head)] == bulk_head:
+                return Packet.FromString(bytes(data[:start])), memoryview(data)[start + len(bulk_head) :]
+        packet = Packet.FromString(bytes(data))
     except (DecodeError, IndexError) as error:
         raise ProtocolError(f"a message of {len(data)} bytes is no packet: {error}") from None
     return packet, memoryview(packet.bulk) if packet.HasField("chunk") else None

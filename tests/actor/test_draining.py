@@ -165,6 +165,7 @@ def test_a_lone_draining_server_refuses_new_calls_without_running_them():
         until(lambda: hosted.server.in_flight == 1)
         draining = threading.Thread(target=hosted.server.drain)
         draining.start()
+        until(lambda: hosted.server._rpc._load.draining)
 
         def refused() -> CallError | None:
             return hosted.pool.submit().count("late").exception(10)

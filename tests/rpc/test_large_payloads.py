@@ -12,6 +12,8 @@ import pytest
 from tests.support.processes import ServerProcess
 from tests.support.serving import hosting, lookup_at
 
+pytestmark = pytest.mark.usefixtures("each_carrier")
+
 MB = 1_000_000
 
 

@@ -16,6 +16,9 @@ from tests.support.raw import RawSession
 from tests.support.serving import hosting, lookup_at
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("without_lane")
+"""The faults are those of the network."""
+
 
 def server_sessions() -> int:
     gc.collect()

@@ -15,6 +15,8 @@ from tests.support.lab import Lab
 from tests.support.serving import hosting
 from tests.support.waiting import until, until_async
 
+pytestmark = pytest.mark.usefixtures("each_carrier")
+
 MB = 1_000_000
 
 

@@ -9,6 +9,8 @@ from tests.support.processes import ServerProcess
 from tests.support.serving import lookup_at
 from tests.support.waiting import Stopwatch, until
 
+pytestmark = pytest.mark.usefixtures("each_carrier")
+
 PROMPTLY = 3.0
 
 

@@ -15,6 +15,9 @@ from tests.support.proxy import Proxy
 from tests.support.serving import Hosted, hosting, lookup_at
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("without_lane")
+"""The faults are those of the network."""
+
 
 class Counting(Lab):
     """A Lab that runs in the test's own process, and can be asked without a call."""

@@ -25,6 +25,8 @@ from iris_actor.rpc.json_call import call_json, describe
 from tests.support.serving import NAME, hosting
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("each_carrier")
+
 
 class Mute(Exception):
     def __str__(self) -> str:
