@@ -26,11 +26,11 @@ class BlockingCall(PendingCall):
         """Send the call and return its result."""
         arrived = self._arrived = threading.Lock()
         arrived.acquire()
-        self.launch(timed=False)
-        patience = None if self.deadline is None else self.deadline.timeout
         try:
+            self.launch(timed=False)
+            patience = None if self.deadline is None else self.deadline.timeout
             signals.wait(partial(arrived.acquire, True), patience)
-        except BaseException:  # Ctrl-C
+        except BaseException:  # Ctrl-C, or it cannot be sent
             self.abandon()
             raise
         if self._outcome is None:

@@ -329,8 +329,9 @@ class ClientSession:
             first = asyncio.FIRST_COMPLETED
             await asyncio.wait({welcomed, ended}, timeout=_CONNECT_TIMEOUT, return_when=first)
             if not welcomed.done():
-                if ended.done() and ended.exception() is None:
-                    return False  # it does not know us: it is another server's
+                if ended.done():
+                    ended.result()
+                    return False  # it does not know us, so it is not the server's
                 raise TimeoutError
             watch = loop.create_task(_read_to_end(stream))
             await asyncio.wait({ended, watch}, return_when=first)

@@ -63,7 +63,7 @@ class Lane:
         on_message: called with each message that arrives.
         on_room: called when there is room again; it should `go_on`.
         on_end: called once, when the other side is gone (None), or with what `on_message` raised; not after
-            `close`.
+            `close`, which it must see to, once no thread sends any more.
         limit: bytes that a message may have.
     """
 
@@ -157,7 +157,8 @@ class Lane:
 
     def _end(self, error: Exception | None) -> None:
         if not self.closed:
-            self.close()
+            # Not closed here: a thread that is about to send would write to whatever gets the number next.
+            self._io.loop.remove_reader(self._fd)
             self.on_end(error)
 
     def _read(self) -> bool:
@@ -215,18 +216,21 @@ class LaneServer:
             return
         lane = Lane(self._io, sock)
         self._new.add(lane)
-        timer = self._io.loop.call_later(self._timeout, lane.close)
+        timer = self._io.loop.call_later(self._timeout, lambda: on_end(None))
 
-        def done(_error: Exception | None = None) -> None:
+        def known() -> None:
             timer.cancel()
             self._new.discard(lane)
 
         def on_first(data: memoryview) -> None:
-            done()
+            known()
             self._on_hello(lane, data)
 
-        lane.on_message = on_first
-        lane.on_end = done
+        def on_end(_error: Exception | None) -> None:
+            known()
+            lane.close()
+
+        lane.on_message, lane.on_end = on_first, on_end
         lane.limit = _GREETING
         lane.start()
 

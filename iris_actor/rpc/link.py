@@ -103,9 +103,11 @@ class Link:
         """See to it that what is queued goes out.
 
         Args:
-            eager: whether this thread sends it, if it can, with what others have queued.
+            eager: whether this thread sends it, if it can, with what others have queued. The main thread
+                does not: Ctrl-C in the middle of a packet would spoil the session for everybody.
         """
-        if eager and self._lane is not None and self._writing.acquire(blocking=False):
+        eager = eager and self._lane is not None and threading.current_thread() is not threading.main_thread()
+        if eager and self._writing.acquire(blocking=False):
             try:
                 self._write_lane()
             finally:
@@ -115,7 +117,11 @@ class Link:
         # Read after the frame was queued, cleared before the outbox is looked at: who sees True is served.
         if not self._poked:
             self._poked = True
-            self._io.call_soon(self._wake)
+            try:
+                self._io.call_soon(self._wake)
+            except BaseException:  # Ctrl-C just here: the next one has to wake it
+                self._poked = False
+                raise
 
     # --- streams ------------------------------------------------------------------------------------
 

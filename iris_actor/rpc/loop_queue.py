@@ -27,6 +27,9 @@ class LoopQueue:
                 self._loop.call_soon_threadsafe(self._drain)
             except RuntimeError:  # closed, with whoever waited there
                 self._ready.clear()
+            except BaseException:  # Ctrl-C just here: the next one has to wake it
+                self._scheduled = False
+                raise
 
     def _drain(self) -> None:
         self._scheduled = False

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.support.interrupts import assert_interruptible
-from tests.support.processes import ServerProcess, python
+from tests.support.processes import ServerProcess, python, run_script
 from tests.support.serving import lookup_at
 from tests.support.waiting import until
 
@@ -106,3 +106,47 @@ def test_a_driver_that_exits_with_calls_in_flight_does_not_linger(server):
     assert driver.returncode == 0
     assert time.monotonic() - start < 10
     until(lambda: pool.call(timeout=10).counted("exit cancelled") == 2)
+
+
+_STORM = """
+import random, signal, sys, threading, time
+from tests.support.serving import lookup_at
+
+pool = lookup_at(sys.argv[1])
+pool.call(timeout=20).echo(0)
+over = threading.Event()
+made = 0
+
+def others():
+    global made
+    while not over.is_set():
+        assert pool.call(timeout=20).echo(made) == made
+        made += 1
+
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+thread = threading.Thread(target=others)
+thread.start()
+hit = 0
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-3))
+            for n in range(1000):
+                assert pool.call(timeout=20).echo(n) == n
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        hit += 1
+over.set()
+thread.join()
+assert pool.call(timeout=10).echo("after it") == "after it"
+print("survived", hit > 100 and made > 100)
+"""
+
+
+def test_interrupts_at_any_moment_leave_a_session_that_works_for_all_threads(server):
+    assert run_script(_STORM, server.address, timeout=60) == "survived True\n"
