@@ -26,7 +26,8 @@ from iris_actor.rpc.credentials import Credentials, server_credentials
 from iris_actor.rpc.incoming_call import Caller
 from iris_actor.rpc.io_thread import io_thread
 from iris_actor.rpc.json_call import JsonCall
-from iris_actor.rpc.lane import Lane, LaneServer, lanes_are_on
+from iris_actor.rpc.lane import Lane, lanes_are_on
+from iris_actor.rpc.lane_server import LaneServer
 from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.server_session import Dispatcher, ServerLoad, ServerSession, welcome
 from iris_actor.rpc.wire import VERSION, decode
