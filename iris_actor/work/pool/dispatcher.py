@@ -24,7 +24,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from iris_actor.actor.callbacks import run_callback
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.functions import Functions
 from iris_actor.work.pool.outcome_receiver import OutcomeReceiver
@@ -90,7 +89,6 @@ class Dispatcher:
         self._prefetch = prefetch
         self._roomy: dict[WorkerSlot, None] = {}
         self.ready = 0
-        self._asked = False  # whether the thread of callbacks is about to pump
         self._seqs = itertools.count(FIRST_TASK)
         self._batch_ids = itertools.count(1)
 
@@ -130,10 +128,7 @@ class Dispatcher:
         self.queue.add(task)
         # Read after the insertion: whoever makes room later pumps, and sees the task.
         if self._roomy:
-            if threading.current_thread() is threading.main_thread():
-                self._ask_to_pump()
-            else:
-                self.pump()
+            self.pump()
         elif not self.hungry:
             self.hungry = True
             self.wake()
@@ -177,20 +172,6 @@ class Dispatcher:
     def bored(self) -> bool:
         """Whether a worker has nothing to do, and there is nothing for it. Call with the lock."""
         return not self.queue.waiting and any(not slot.outstanding for slot in self._roomy)
-
-    def _ask_to_pump(self) -> None:
-        # Ctrl-C in the middle of pumping would leave a worker waiting for ever for what it was promised.
-        if not self._asked:
-            self._asked = True
-            try:
-                run_callback(self._pump_as_asked)
-            except BaseException:  # Ctrl-C just here
-                self._asked = False
-                raise
-
-    def _pump_as_asked(self) -> None:
-        self._asked = False
-        self.pump()
 
     def pump(self) -> None:
         """Give tasks to workers until one or the other runs out."""

@@ -1,13 +1,20 @@
-"""TaskFuture: the `concurrent.futures.Future` of a task, which can also stop the task while it runs."""
+"""TaskFuture: the `concurrent.futures.Future` of a task, which can also stop the task while it runs.
+
+Nobody waits for most futures: when their turn comes, they are done. So the condition, which is most of what
+a Future costs to make and all that it costs the garbage collector, is made when somebody waits.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from concurrent.futures import Future
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from iris_actor.actor.callbacks import is_callback_thread
-from iris_actor.actor.slim_future import SlimFuture
+from iris_actor.signals import settle
 
 if TYPE_CHECKING:
     from iris_actor.work.pool.task import Task
@@ -19,14 +26,53 @@ Canceller = Callable[["TaskFuture[Any]", bool], bool]
 Returns whether the task is over."""
 
 
-class TaskFuture(SlimFuture[T]):
+_lock = threading.Lock()
+"""Guards all futures that have no condition, for a moment each."""
+_WAITING = {"_condition", "_waiters", "_done_callbacks"}
+_CANCELLED = {CANCELLED, CANCELLED_AND_NOTIFIED}
+_OVER = {FINISHED, *_CANCELLED}
+_FIELDS_ARE_KNOWN = set(vars(Future())) == {"_state", "_result", "_exception", *_WAITING}
+
+
+class TaskFuture(Future[T]):
     """The future of a task. Thread-safe; made by `WorkerPool.submit`."""
 
     def __init__(self, canceller: Canceller | None = None, task: Task | None = None) -> None:
-        super().__init__()
+        # Whether nobody has waited yet, nor added a callback, nor cancelled: there is no condition.
+        self._slim = _FIELDS_ARE_KNOWN
+        if _FIELDS_ARE_KNOWN:
+            self._state = PENDING
+            self._result = None
+            self._exception = None
+        else:
+            super().__init__()
         self._canceller = canceller
         # What it is the future of, until that is over.
         self.task = task
+
+    def __getattr__(self, name: str) -> Any:
+        # What the base class looks for and does not find yet.
+        if name not in _WAITING:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with _lock:
+            if self._slim:
+                self._waiters: list[Any] = []
+                self._done_callbacks: list[Any] = []
+                self._condition = threading.Condition()
+                self._slim = False
+        return object.__getattribute__(self, name)
+
+    def done(self) -> bool:
+        """Whether it has a result or an exception, or is cancelled."""
+        return self._state in _OVER
+
+    def running(self) -> bool:
+        """Whether a worker has the task."""
+        return self._state == RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._state in _CANCELLED
 
     def cancel(self, *, kill: bool = False) -> bool:
         """Cancel the task.
@@ -43,7 +89,7 @@ class TaskFuture(SlimFuture[T]):
         Returns:
             Whether the future is cancelled.
         """
-        with self._guard:
+        with self._condition:
             state = self._state
             if state == PENDING:
                 self._end_cancelled()
@@ -56,9 +102,36 @@ class TaskFuture(SlimFuture[T]):
             return state != FINISHED
         return self._canceller is not None and self._canceller(self, kill)
 
+    def set_running_or_notify_cancel(self) -> bool:
+        """Put the future past the point where it can be cancelled by itself. False: it is cancelled."""
+        with _lock:
+            if self._slim and self._state == PENDING:
+                self._state = RUNNING
+                return True
+        with self._condition:
+            return not self.cancelled() and super().set_running_or_notify_cancel()
+
+    def set_result(self, result: T) -> None:
+        """End it with a result."""
+        with _lock:
+            if self._slim and self._state != FINISHED:
+                self._result = result
+                self._state = FINISHED
+                return
+        super().set_result(result)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """End it with an exception."""
+        with _lock:
+            if self._slim and self._state != FINISHED:
+                self._exception = exception
+                self._state = FINISHED
+                return
+        super().set_exception(exception)
+
     def withdraw(self) -> None:
         """Cancel it though it counts as running. For the pool, which sees to it that nobody resolves it."""
-        with self._guard:
+        with self._condition:
             self._end_cancelled()
         self._invoke_callbacks()
 
@@ -69,13 +142,42 @@ class TaskFuture(SlimFuture[T]):
             waiter.add_cancelled(self)
         self._condition.notify_all()
 
+    def result(self, timeout: float | None = None) -> T:
+        """The task's value; see `concurrent.futures.Future.result`."""
+        if self._state != FINISHED:
+            self._wait(timeout)
+            if self._state != FINISHED:
+                return super().result(0)  # which raises what is to be raised
+        try:
+            if self._exception is not None:
+                raise self._exception
+            return self._result  # type: ignore[return-value]
+        finally:
+            del self  # else the exception's traceback would keep the future alive, and that the exception
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the task raised; see `concurrent.futures.Future.exception`."""
+        if self._state != FINISHED:
+            self._wait(timeout)
+            if self._state != FINISHED:
+                return super().exception(0)
+        return self._exception
+
     def _wait(self, timeout: float | None) -> None:
         if timeout is None and is_callback_thread() and not self.done():
             raise RuntimeError(
                 "a done callback waits for a future that is not done: it would wait for ever, since outcomes"
                 " are handled in the thread of callbacks; give that future a callback of its own"
             )
-        super()._wait(timeout)
+        settle(self, timeout)
 
     def __reduce__(self) -> Any:
         raise TypeError("a future does not pickle: pass its result(), or submit when it is done")
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it in the parent
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -68,9 +68,8 @@ class TaskQueue:
                 raise self.broken_error()
             if self.closed:
                 raise RuntimeError(AFTER_SHUTDOWN)
-            # In this order nothing that Ctrl-C could interrupt stands between the two.
-            self._unresolved += 1
             self.waiting.append(task)
+            self._unresolved += 1
 
     def spoiled(self, task: Task, error: BaseException) -> None:
         """End a new task that cannot even be queued. Takes the lock."""
