@@ -37,6 +37,10 @@ _FIELDS_ARE_KNOWN = set(vars(Future())) == {"_state", "_result", "_exception", *
 class TaskFuture(Future[T]):
     """The future of a task. Thread-safe; made by `WorkerPool.submit`."""
 
+    _waiters: list[Any]
+    _done_callbacks: list[Any]
+    _condition: threading.Condition
+
     def __init__(self, canceller: Canceller | None = None, task: Task | None = None) -> None:
         # Whether nobody has waited yet, nor added a callback, nor cancelled: there is no condition.
         self._slim = _FIELDS_ARE_KNOWN
@@ -54,12 +58,11 @@ class TaskFuture(Future[T]):
         # What the base class looks for and does not find yet.
         if name not in _WAITING:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        condition = threading.Condition()
         with _lock:
             if self._slim:
-                self._waiters: list[Any] = []
-                self._done_callbacks: list[Any] = []
-                self._condition = threading.Condition()
-                self._slim = False
+                # No call stands between these, so no handler of a signal comes between them (Ctrl-C).
+                self._waiters, self._done_callbacks, self._condition, self._slim = [], [], condition, False
         return object.__getattribute__(self, name)
 
     def done(self) -> bool:

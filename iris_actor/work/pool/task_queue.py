@@ -68,8 +68,9 @@ class TaskQueue:
                 raise self.broken_error()
             if self.closed:
                 raise RuntimeError(AFTER_SHUTDOWN)
-            self.waiting.append(task)
+            # In this order nothing that Ctrl-C could interrupt stands between the two.
             self._unresolved += 1
+            self.waiting.append(task)
 
     def spoiled(self, task: Task, error: BaseException) -> None:
         """End a new task that cannot even be queued. Takes the lock."""
