@@ -17,22 +17,28 @@ REPLY_TIMEOUT = 40.0
 
 
 class Crowd:
-    """`size` client processes.
+    """`size` client processes, started when they are first needed.
 
     `connect(address)` is called once in each and gives what takes a list of ints, calls the server with
     each of them, all in flight at a time, and returns the replies in order.
     """
 
     def __init__(self, connect: Callable[[str], Flood], address: str, size: int) -> None:
+        self._connect = connect
+        self._address = address
+        self._size = size
+        self._members: list[tuple[Any, Connection[Any, Any]]] = []
+
+    def _start(self) -> None:
         # Forked from a process that has imported everything and started nothing: 50 of them take a second.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", connect.__module__])
-        self._members: list[tuple[Any, Connection[Any, Any]]] = []
+        context.set_forkserver_preload(["__main__", self._connect.__module__])
         try:
-            for _ in range(size):
+            for _ in range(self._size):
                 ours, theirs = context.Pipe()
                 with theirs:
-                    process = context.Process(target=_client, args=(theirs, connect, address), daemon=True)
+                    arguments = (theirs, self._connect, self._address)
+                    process = context.Process(target=_client, args=arguments, daemon=True)
                     process.start()
                 self._members.append((process, ours))
             for _, pipe in self._members:
@@ -43,6 +49,8 @@ class Crowd:
 
     def flood(self, values: list[int]) -> list[int]:
         """An equal part of the values for each client; the replies in order."""
+        if not self._members:
+            self._start()
         each = -(-len(values) // len(self._members))
         parts = [values[start : start + each] for start in range(0, len(values), each)]
         busy = self._members[: len(parts)]

@@ -34,6 +34,7 @@ class GrpcStream:
 
     def start(self) -> None:
         self._server = ServerProcess(__name__)
+        self._clients = Crowd(connect_flood, self._server.address, CLIENTS)
         self.loop.run_until_complete(self._connect(self._server.address))
 
     async def _connect(self, address: str) -> None:
@@ -65,13 +66,8 @@ class GrpcStream:
         return {"1 call a message": one_message_a_call}
 
     def crowds(self) -> Mapping[str, Callable[[list[int]], Any]]:
-        def crowd(values: list[int]) -> list[int]:
-            assert self._server is not None
-            if self._clients is None:
-                self._clients = Crowd(connect_flood, self._server.address, CLIENTS)
-            return self._clients.flood(values)
-
-        return {f"{CLIENTS} clients": crowd}
+        assert self._clients is not None
+        return {f"{CLIENTS} clients": self._clients.flood}
 
     def streams(self) -> Mapping[str, Callable[[range], Any]]:
         unpack = INT.unpack

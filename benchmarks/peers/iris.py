@@ -68,7 +68,8 @@ class Iris:
         self._clients: dict[int, Crowd] = {}
 
     def start(self) -> None:
-        self._server = ServerProcess(__name__)
+        self._server = server = ServerProcess(__name__)
+        self._clients = {size: Crowd(connect_flood, server.address, size) for size in (CLIENTS, 1)}
         self._actors = FixedResolver({"bench": [self._server.address]}).lookup("bench")
 
     def stop(self) -> None:
@@ -157,13 +158,7 @@ class Iris:
         return {"broadcast": broadcast, "a loop of calls": loop}
 
     def crowds(self) -> Mapping[str, Callable[[list[int]], Any]]:
-        def flood(clients: int, values: list[int]) -> list[int]:
-            assert self._server is not None
-            if clients not in self._clients:
-                self._clients[clients] = Crowd(connect_flood, self._server.address, clients)
-            return self._clients[clients].flood(values)
-
-        return {f"{CLIENTS} clients": partial(flood, CLIENTS), "1 client": partial(flood, 1)}
+        return {f"{CLIENTS} clients": self._clients[CLIENTS].flood, "1 client": self._clients[1].flood}
 
     def fleets(self) -> Mapping[str, Callable[[list[int]], Any]]:
         fleet = self._fleet()

@@ -47,6 +47,7 @@ class Rpyc:
 
     def start(self) -> None:
         self._server = ServerProcess(__name__)
+        self._clients = Crowd(connect_flood, self._server.address, CLIENTS)
         self._connection = connect(self._server.address)
         # One netref, looked up once: `root.echo` alone is a round trip.
         self._echo = self._connection.root.echo
@@ -70,13 +71,8 @@ class Rpyc:
         return {"async_": partial(flood, rpyc.async_(self._echo))}
 
     def crowds(self) -> Mapping[str, Callable[[list[int]], Any]]:
-        def crowd(values: list[int]) -> list[int]:
-            assert self._server is not None
-            if self._clients is None:
-                self._clients = Crowd(connect_flood, self._server.address, CLIENTS)
-            return self._clients.flood(values)
-
-        return {f"{CLIENTS} clients": crowd}
+        assert self._clients is not None
+        return {f"{CLIENTS} clients": self._clients.flood}
 
     def streams(self) -> Mapping[str, Callable[[range], Any]]:
         numbers = self._connection.root.numbers
