@@ -10,8 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
 
 SIGNAL_LATENCY = 0.2
 """Seconds within which a signal is noticed in the worst case."""
@@ -35,15 +33,3 @@ def wait(block: Callable[[float], bool], timeout: float | None) -> bool:
         if left <= 0:
             return False
     return True
-
-
-def settle(future: Future[Any], timeout: float | None) -> None:
-    """Wait until `future` is done, or for `timeout` seconds."""
-    if not future.done():
-        condition = future._condition
-
-        def block(seconds: float) -> bool:
-            with condition:
-                return future.done() or condition.wait(seconds)
-
-        wait(block, timeout)

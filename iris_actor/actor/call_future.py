@@ -7,17 +7,17 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from iris_actor.actor.callbacks import run_callback
+from iris_actor.actor.slim_future import SlimFuture
 from iris_actor.codec import Body, load_exception, load_result
 from iris_actor.errors import SerializationError
 from iris_actor.rpc.io_thread import io_thread
-from iris_actor.signals import settle
 
 
 class _Raised(Exception):  # noqa: N818 - a marker that never leaves this module
     """Stands for an exception that is still packed."""
 
 
-class CallFuture(Future[Any]):
+class CallFuture(SlimFuture[Any]):
     """A Future whose result stays packed until somebody asks for it.
 
     Unpacking runs the user's code (imports, ``__setstate__``), which must not happen in the I/O thread.
@@ -63,15 +63,14 @@ class CallFuture(Future[Any]):
         return cancelled
 
     def result(self, timeout: float | None = None) -> Any:
-        settle(self, timeout)
-        error = super().exception(0)
+        error = super().exception(timeout)
         if self._packed is None and self._opened is None:
-            if error is not None:
-                try:
+            try:
+                if error is not None:
                     raise error
-                finally:
-                    del error, self  # else the exception's traceback would keep the future alive
-            return super().result()
+                return self._result
+            finally:
+                del error, self  # else the exception's traceback would keep the future alive
         value, raised = self._open(error)
         if raised is not None:
             try:
@@ -81,8 +80,7 @@ class CallFuture(Future[Any]):
         return value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        settle(self, timeout)
-        error = super().exception(0)
+        error = super().exception(timeout)
         if self._packed is None and self._opened is None:
             return error
         return self._open(error)[1]

@@ -216,18 +216,27 @@ class EtcdProcess:
             self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: etcd keeps its connections, and says nothing."""
-        self._signal(signal.SIGSTOP)
+        """SIGSTOP: when this returns, etcd keeps its connections, and says nothing.
+
+        Raises:
+            RegistryError: it does not run.
+        """
+        with self._lock:
+            self._running().pause()
 
     def resume(self) -> None:
-        """SIGCONT: etcd goes on after `pause`."""
-        self._signal(signal.SIGCONT)
+        """SIGCONT: etcd goes on after `pause`.
 
-    def _signal(self, number: signal.Signals) -> None:
+        Raises:
+            RegistryError: it does not run.
+        """
         with self._lock:
-            if self._process is None or not self._process.running:
-                raise RegistryError("etcd is not running")
-            self._process.send(number)
+            self._running().send(signal.SIGCONT)
+
+    def _running(self) -> SupervisedProcess:
+        if self._process is None or not self._process.running:
+            raise RegistryError("etcd is not running")
+        return self._process
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

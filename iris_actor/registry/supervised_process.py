@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -16,6 +17,8 @@ from iris_actor.deadline import Deadline
 _SUPERVISOR = Path(__file__).with_name("etcd_supervisor.py")
 KILL_TIMEOUT = 10.0
 """Seconds in which the kernel ends a killed process, however busy the machine is."""
+STOP_TIMEOUT = 10.0
+"""Seconds in which it stops one."""
 
 
 class SupervisedProcess:
@@ -60,6 +63,26 @@ class SupervisedProcess:
             self._commands.write(f"signal {int(number)}\n".encode())
         except OSError:
             pass  # it has ended, and its supervisor with it
+
+    def pause(self) -> None:
+        """SIGSTOP, and return when every thread of it has stopped: the signal alone is not waited for.
+
+        Raises:
+            TimeoutError: that took more than `STOP_TIMEOUT` seconds.
+        """
+        self.send(signal.SIGSTOP)
+        deadline = Deadline.after(STOP_TIMEOUT)
+        while self.running and not self._stopped():
+            if deadline.passed:
+                raise TimeoutError(f"process {self.pid} did not stop within {STOP_TIMEOUT} s of SIGSTOP")
+            time.sleep(0.001)
+
+    def _stopped(self) -> bool:
+        try:
+            threads = [stat.read_text() for stat in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except OSError:  # one that has just ended
+            return False
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in threads)
 
     def end(self, number: signal.Signals, grace: float) -> None:
         """Send `number`, SIGKILL after `grace` seconds, and return when it has ended. Once only."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -20,6 +22,16 @@ from iris_actor.testing import EtcdProcess
 from tests.registry.conftest import keys, run_etcdctl
 from tests.support.processes import ROOT
 from tests.support.waiting import until
+
+
+def keep_asking(etcd: EtcdProcess) -> None:
+    """Keeps all of its threads busy until it is gone."""
+    with suppress(OSError, http.client.HTTPException):
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", etcd.port, timeout=10)
+            connection.request("GET", "/health")
+            assert connection.getresponse().read()
+            connection.close()
 
 
 def test_it_serves_on_a_free_port_and_leaves_nothing(make_endpoint):
@@ -87,12 +99,26 @@ def test_a_paused_one_runs_and_can_be_stopped(tmp_path):
         with EtcdProcess(data_dir) as etcd:
             etcd.pause()
             process = psutil.Process(etcd.pid)
-            until(lambda process=process: process.status() == psutil.STATUS_STOPPED)
+            assert process.status() == psutil.STATUS_STOPPED
             assert etcd.running
             etcd.resume()
             until(lambda process=process: process.status() != psutil.STATUS_STOPPED)
             etcd.pause()
         assert not process.is_running()
+
+
+def test_a_paused_one_answers_nobody_from_the_moment_that_pause_returns(own_etcd):
+    busy = [threading.Thread(target=keep_asking, args=(own_etcd,), daemon=True) for _ in range(4)]
+    for thread in busy:
+        thread.start()
+    for _ in range(20):
+        own_etcd.pause()
+        states = [psutil.Process(thread.id).status() for thread in psutil.Process(own_etcd.pid).threads()]
+        own_etcd.resume()
+        assert set(states) == {psutil.STATUS_STOPPED}
+    own_etcd.kill()
+    for thread in busy:
+        thread.join(10)
 
 
 def test_a_data_folder_of_the_users_is_kept(tmp_path):

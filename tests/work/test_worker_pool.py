@@ -254,6 +254,20 @@ def test_nothing_keeps_arguments_and_results_alive(shared_pool: WorkerPool) -> N
     assert [reference() for reference in references] == [None, None, None]
 
 
+def test_a_done_callback_that_takes_long_does_not_keep_tasks_from_idle_workers(
+    client: IrisClient, tmp_path: Path
+) -> None:
+    entered, release = threading.Event(), threading.Event()
+    with WorkerPool(client, num_workers=2) as pool:
+        pool.submit(abs, -1).add_done_callback(lambda _: (entered.set(), release.wait(30)))
+        assert entered.wait(20)
+        touched = pool.submit((tmp_path / "touched").touch)
+        until((tmp_path / "touched").exists)
+        assert not touched.done()
+        release.set()
+        touched.result(20)
+
+
 def test_queued_tasks_can_be_cancelled_and_running_ones_cannot(client: IrisClient, gate: Any) -> None:
     with WorkerPool(client, num_workers=1) as pool:
         running = pool.submit(wait_for_file, gate.name)
@@ -319,6 +333,7 @@ def test_shutdown_can_cancel_what_has_not_started(client: IrisClient, gate: Any)
     pool.wait_for_workers(timeout=30)
     running = pool.submit(wait_for_file, gate.name)
     queued = [pool.submit(abs, n) for n in range(10)]
+    until(running.running)
     pool.shutdown(wait=False, cancel_futures=True)
     assert all(future.cancelled() for future in queued)
     gate.open()

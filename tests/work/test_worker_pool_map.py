@@ -12,6 +12,7 @@ from tqdm import tqdm
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.task_executor import MOST_AHEAD
 from iris_actor.work.pool.worker_pool import WorkerPool
+from tests.support.waiting import until
 
 
 def square(n: int) -> int:
@@ -97,6 +98,7 @@ def test_a_map_that_is_closed_cancels_what_has_not_started(client: IrisClient, t
     with WorkerPool(client, num_workers=1) as pool:
         pool.wait_for_workers(timeout=30)
         results = pool.map(read, [str(path)] * 5)
+        until(lambda: pool.status().tasks.running == 1)
         results.close()
         path.write_text("go on")
         assert pool.submit(square, 3).result(20) == 9

@@ -6,8 +6,9 @@
                             ▲                                                          │
     futures ◀── outcomes ── OutcomeReceiver, in the thread of done callbacks ◀─────────┘
 
-Whoever makes room or work pumps; there is no thread of the dispatcher's own. A worker with nothing to do
-gets the next task at once. Short tasks travel in batches: about `BATCH` seconds of work in one message, and
+Whoever makes room or work pumps, except the main thread, which has another one do it: Ctrl-C in the middle
+would leave a worker waiting for ever for what it was promised. A worker with nothing to do gets the next task
+at once. Short tasks travel in batches: about `BATCH` seconds of work in one message, and
 a second message is on its way while the first is being worked on. Of longer ones, up to `LONG`, a worker
 gets the next while it runs one, as long as enough of them wait for everybody. Where that turns out wrong,
 because a task takes much longer than expected or another worker has nothing to do, what waits with a worker
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from iris_actor.actor.serial_thread import SerialThread
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.functions import Functions
 from iris_actor.work.pool.outcome_receiver import OutcomeReceiver
@@ -52,6 +54,8 @@ LONG = 1.0
 MAX_BATCH = 256
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of arguments that a batch may have; a larger task travels alone."""
+
+_pumps = SerialThread("iris-dispatch")
 
 
 class Dispatcher:
@@ -89,6 +93,7 @@ class Dispatcher:
         self._prefetch = prefetch
         self._roomy: dict[WorkerSlot, None] = {}
         self.ready = 0
+        self._asked = False  # whether the thread for that is about to pump
         self._seqs = itertools.count(FIRST_TASK)
         self._batch_ids = itertools.count(1)
 
@@ -128,7 +133,10 @@ class Dispatcher:
         self.queue.add(task)
         # Read after the insertion: whoever makes room later pumps, and sees the task.
         if self._roomy:
-            self.pump()
+            if threading.current_thread() is threading.main_thread():
+                self._ask_to_pump()
+            else:
+                self.pump()
         elif not self.hungry:
             self.hungry = True
             self.wake()
@@ -172,6 +180,19 @@ class Dispatcher:
     def bored(self) -> bool:
         """Whether a worker has nothing to do, and there is nothing for it. Call with the lock."""
         return not self.queue.waiting and any(not slot.outstanding for slot in self._roomy)
+
+    def _ask_to_pump(self) -> None:
+        if not self._asked:
+            self._asked = True
+            try:
+                _pumps.run(self._pump_as_asked)
+            except BaseException:  # Ctrl-C just here
+                self._asked = False
+                raise
+
+    def _pump_as_asked(self) -> None:
+        self._asked = False
+        self.pump()
 
     def pump(self) -> None:
         """Give tasks to workers until one or the other runs out."""

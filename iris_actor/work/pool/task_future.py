@@ -1,20 +1,13 @@
-"""TaskFuture: the `concurrent.futures.Future` of a task, which can also stop the task while it runs.
-
-Nobody waits for most futures: when their turn comes, they are done. So the condition, which is most of what
-a Future costs to make and all that it costs the garbage collector, is made when somebody waits.
-"""
+"""TaskFuture: the `concurrent.futures.Future` of a task, which can also stop the task while it runs."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from iris_actor.actor.callbacks import is_callback_thread
-from iris_actor.signals import settle
+from iris_actor.actor.slim_future import SlimFuture
 
 if TYPE_CHECKING:
     from iris_actor.work.pool.task import Task
@@ -26,56 +19,14 @@ Canceller = Callable[["TaskFuture[Any]", bool], bool]
 Returns whether the task is over."""
 
 
-_lock = threading.Lock()
-"""Guards all futures that have no condition, for a moment each."""
-_WAITING = {"_condition", "_waiters", "_done_callbacks"}
-_CANCELLED = {CANCELLED, CANCELLED_AND_NOTIFIED}
-_OVER = {FINISHED, *_CANCELLED}
-_FIELDS_ARE_KNOWN = set(vars(Future())) == {"_state", "_result", "_exception", *_WAITING}
-
-
-class TaskFuture(Future[T]):
+class TaskFuture(SlimFuture[T]):
     """The future of a task. Thread-safe; made by `WorkerPool.submit`."""
 
-    _waiters: list[Any]
-    _done_callbacks: list[Any]
-    _condition: threading.Condition
-
     def __init__(self, canceller: Canceller | None = None, task: Task | None = None) -> None:
-        # Whether nobody has waited yet, nor added a callback, nor cancelled: there is no condition.
-        self._slim = _FIELDS_ARE_KNOWN
-        if _FIELDS_ARE_KNOWN:
-            self._state = PENDING
-            self._result = None
-            self._exception = None
-        else:
-            super().__init__()
+        super().__init__()
         self._canceller = canceller
         # What it is the future of, until that is over.
         self.task = task
-
-    def __getattr__(self, name: str) -> Any:
-        # What the base class looks for and does not find yet.
-        if name not in _WAITING:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        condition = threading.Condition()
-        with _lock:
-            if self._slim:
-                # No call stands between these, so no handler of a signal comes between them (Ctrl-C).
-                self._waiters, self._done_callbacks, self._condition, self._slim = [], [], condition, False
-        return object.__getattribute__(self, name)
-
-    def done(self) -> bool:
-        """Whether it has a result or an exception, or is cancelled."""
-        return self._state in _OVER
-
-    def running(self) -> bool:
-        """Whether a worker has the task."""
-        return self._state == RUNNING
-
-    def cancelled(self) -> bool:
-        """Whether it was cancelled."""
-        return self._state in _CANCELLED
 
     def cancel(self, *, kill: bool = False) -> bool:
         """Cancel the task.
@@ -92,7 +43,7 @@ class TaskFuture(Future[T]):
         Returns:
             Whether the future is cancelled.
         """
-        with self._condition:
+        with self._guard:
             state = self._state
             if state == PENDING:
                 self._end_cancelled()
@@ -105,36 +56,9 @@ class TaskFuture(Future[T]):
             return state != FINISHED
         return self._canceller is not None and self._canceller(self, kill)
 
-    def set_running_or_notify_cancel(self) -> bool:
-        """Put the future past the point where it can be cancelled by itself. False: it is cancelled."""
-        with _lock:
-            if self._slim and self._state == PENDING:
-                self._state = RUNNING
-                return True
-        with self._condition:
-            return not self.cancelled() and super().set_running_or_notify_cancel()
-
-    def set_result(self, result: T) -> None:
-        """End it with a result."""
-        with _lock:
-            if self._slim and self._state != FINISHED:
-                self._result = result
-                self._state = FINISHED
-                return
-        super().set_result(result)
-
-    def set_exception(self, exception: BaseException | None) -> None:
-        """End it with an exception."""
-        with _lock:
-            if self._slim and self._state != FINISHED:
-                self._exception = exception
-                self._state = FINISHED
-                return
-        super().set_exception(exception)
-
     def withdraw(self) -> None:
         """Cancel it though it counts as running. For the pool, which sees to it that nobody resolves it."""
-        with self._condition:
+        with self._guard:
             self._end_cancelled()
         self._invoke_callbacks()
 
@@ -145,42 +69,13 @@ class TaskFuture(Future[T]):
             waiter.add_cancelled(self)
         self._condition.notify_all()
 
-    def result(self, timeout: float | None = None) -> T:
-        """The task's value; see `concurrent.futures.Future.result`."""
-        if self._state != FINISHED:
-            self._wait(timeout)
-            if self._state != FINISHED:
-                return super().result(0)  # which raises what is to be raised
-        try:
-            if self._exception is not None:
-                raise self._exception
-            return self._result  # type: ignore[return-value]
-        finally:
-            del self  # else the exception's traceback would keep the future alive, and that the exception
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the task raised; see `concurrent.futures.Future.exception`."""
-        if self._state != FINISHED:
-            self._wait(timeout)
-            if self._state != FINISHED:
-                return super().exception(0)
-        return self._exception
-
     def _wait(self, timeout: float | None) -> None:
         if timeout is None and is_callback_thread() and not self.done():
             raise RuntimeError(
                 "a done callback waits for a future that is not done: it would wait for ever, since outcomes"
                 " are handled in the thread of callbacks; give that future a callback of its own"
             )
-        settle(self, timeout)
+        super()._wait(timeout)
 
     def __reduce__(self) -> Any:
         raise TypeError("a future does not pickle: pass its result(), or submit when it is done")
-
-
-def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603 - another thread may have held it in the parent
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,59 @@
+"""SerialThread: a thread of the process's own that runs what it is handed, one after the other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+_log = logging.getLogger(__name__)
+
+
+class SerialThread:
+    """Runs functions in the order in which they are handed over; starts with the first. Thread-safe.
+
+    For one that lasts as long as the process. A child forked from that begins with an empty one.
+
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[Callable[[], object]] | None = None
+        self._ident = 0
+
+    def run(self, fn: Callable[[], object]) -> None:
+        """Have the thread call `fn`; what that raises is logged. A finalizer may call this, too."""
+        queue = self._queue
+        if queue is None:
+            queue = self._start()
+        queue.put(fn)
+
+    def is_current(self) -> bool:
+        """Whether the caller runs in the thread, and must not wait for what that is to do itself."""
+        return threading.get_ident() == self._ident
+
+    def _start(self) -> SimpleQueue[Callable[[], object]]:
+        with self._lock:
+            queue = self._queue
+            if queue is None:
+                queue = SimpleQueue()
+                threading.Thread(target=self._run, args=(queue,), name=self._name, daemon=True).start()
+                self._queue = queue
+        return queue
+
+    def _run(self, queue: SimpleQueue[Callable[[], object]]) -> None:
+        self._ident = threading.get_ident()
+        while True:
+            try:
+                queue.get()()
+            except BaseException:  # also SystemExit: others wait for their turn, and nobody else does it
+                _log.exception("%s: what it was to do failed", self._name)
