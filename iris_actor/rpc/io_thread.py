@@ -46,6 +46,11 @@ class IOThread:
         """Whether the calling thread is the I/O thread."""
         return threading.get_ident() == self._thread.ident
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs, as it does until `stop` unless it ran out of memory."""
+        return self._thread.is_alive()
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine in the loop; the future is its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)

@@ -143,14 +143,21 @@ class ServerSession:
         if self.calls.pop(call.id, None) is None:
             return
         call.finished = True
-        if body is None:
-            self.link.queue("replies", fields)
-        else:
-            self._queue_body("replies", fields, call, body)
-        # Before it goes out: who has the answer may ask how many calls are left.
-        self._load.finished(call)
-        # With others to answer the I/O thread sends it, together with theirs.
-        self.link.flush(eager=call.eager and not self.calls)
+        try:
+            if body is None:
+                self.link.queue("replies", fields)
+            else:
+                self._queue_body("replies", fields, call, body)
+            # Before it goes out: who has the answer may ask how many calls are left.
+            self._load.finished(call)
+            # With others to answer the I/O thread sends it, together with theirs.
+            self.link.flush(eager=call.eager and not self.calls)
+        except BaseException:
+            # For lack of memory, say. It may be sent in part, so that another outcome is one too many, which
+            # the caller ignores; but with none it would wait for ever.
+            self.calls[call.id] = call
+            call.finished = False
+            raise
 
     def send_item(self, call: SessionCall, body: Body) -> None:
         """Send one item of the stream of `call`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -16,10 +17,12 @@ import pytest
 
 from iris_actor.errors import BrokenWorkerPool, RemoteTraceback, WorkerLostError
 from iris_actor.retry import Backoff
+from iris_actor.rpc.io_thread import io_thread
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.pool_status import WorkerState
 from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.worker.task_runner import TaskRunner
 from tests.support.waiting import until
 
 QUICK = Backoff(first=0.01, most=0.05)
@@ -86,6 +89,26 @@ def test_a_worker_killed_from_outside_while_it_works_is_replaced(pool: WorkerPoo
     pid = until(lambda: log.exists() and log.read_text())
     os.kill(int(pid), signal.SIGKILL)
     assert future.result(30) == "second time"
+
+
+def end_thread_once(flag: Path, which: str) -> str:
+    """Ends a thread without which the worker hears, or says, nothing; as a lack of memory may."""
+    if first_time(flag):
+        (runner,) = [each for each in gc.get_objects() if isinstance(each, TaskRunner)]
+        loop = io_thread().loop if which == "I/O" else runner._loop
+        assert loop is not None
+        loop.call_soon_threadsafe(loop.stop)
+        time.sleep(0.2)
+    return "done"
+
+
+@pytest.mark.parametrize("which", ["I/O", "methods"])
+def test_a_worker_that_lost_a_thread_of_its_own_does_not_keep_its_task(
+    pool: WorkerPool, tmp_path: Path, which: str
+) -> None:
+    assert pool.submit(end_thread_once, tmp_path / "flag", which).result(30) == "done"
+    pool.wait_for_workers(timeout=30)
+    assert sorted(info.restarts for info in pool.status().worker_infos) == [0, 1]
 
 
 def test_an_idle_worker_that_dies_is_replaced(pool: WorkerPool) -> None:

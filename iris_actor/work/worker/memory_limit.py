@@ -14,11 +14,13 @@ from files and shared memory are not counted. Children that a task forks inherit
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import resource
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 MEMORY_LIMIT = "IRIS_MEMORY_LIMIT"
@@ -34,8 +36,14 @@ NEEDED = 24_000_000
 
 _LOGGERS = ("asyncio", "grpc")
 """Who reports what goes wrong in an event loop, where there is nobody to raise it to."""
+_OURS = "iris-"
+"""What names of threads begin with without which the worker is of no use."""
+
+_RESERVE = 1024 * 1024
+"""Bytes put by for those who report a lack of memory: more than Python asks for at once for small objects."""
 
 _limit: int | None = None
+_exhaustion: _Exhaustion | None = None
 
 
 def in_words(size: int) -> str:
@@ -72,7 +80,8 @@ def room(limit: int) -> int:
 
 def impose(limit: int) -> None:
     """Hold this process to `limit` bytes of resident memory, from now on."""
-    global _limit  # noqa: PLW0603 - one a process, by nature
+    global _limit, _exhaustion  # noqa: PLW0603 - one a process, by nature
+    _exhaustion = exhaustion = _Exhaustion(limit)
     resident, data = _usage()
     allowed = data + max(0, limit - resident)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
@@ -81,10 +90,10 @@ def impose(limit: int) -> None:
     # The hard limit stays: a pool inside a worker may give its own workers more.
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
     _limit = limit
-    exhaustion = _Exhaustion(limit)
     for name in _LOGGERS:
         logging.getLogger(name).addHandler(exhaustion)
     sys.unraisablehook = exhaustion.on_unraisable
+    threading.excepthook = exhaustion.on_thread_end
 
 
 def explain(error: BaseException) -> None:
@@ -102,6 +111,8 @@ def explain(error: BaseException) -> None:
         return
     for each in chain:
         traceback.clear_frames(each.__traceback__)
+    if _exhaustion is not None:
+        _exhaustion.put_by()
     if _limit is None:
         return
     text = f"the worker's memory limit is {in_words(_limit)} (ResourceSpec.memory)"
@@ -131,11 +142,19 @@ class _Exhaustion(logging.Handler):
         super().__init__()
         self._main = threading.main_thread().ident
         self._previous = sys.unraisablehook
+        self._previous_of_threads = threading.excepthook
         # Made while there is memory for it.
         self._words = (
             f"iris_actor: the worker's memory limit of {in_words(limit)} (ResourceSpec.memory) left no room"
             " for receiving tasks and sending results\n"
         ).encode()
+        self._reserve = mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+    def put_by(self) -> None:
+        """Put memory by again, if it was used up."""
+        if self._reserve.closed:
+            with suppress(OSError, MemoryError):
+                self._reserve = mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a look at `record`."""
@@ -144,9 +163,19 @@ class _Exhaustion(logging.Handler):
 
     def on_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         """For `sys.unraisablehook`. What a task's own finalizers lack in the main thread is their affair."""
-        if threading.get_ident() != self._main and unraisable.exc_type is MemoryError:
-            self._end()
+        if unraisable.exc_type is MemoryError:
+            self._reserve.close()  # even to ask which thread this is takes memory
+            if threading.get_ident() != self._main:
+                self._end()
         self._previous(unraisable)
+
+    def on_thread_end(self, args: threading.ExceptHookArgs) -> None:
+        """For `threading.excepthook`. What a task's own threads lack is their affair."""
+        if args.exc_type is MemoryError:
+            self._reserve.close()
+            if args.thread is not None and args.thread.name.startswith(_OURS):
+                self._end()
+        self._previous_of_threads(args)
 
     def _end(self) -> None:
         os.write(2, self._words)

@@ -14,6 +14,7 @@ A plain thread of the ActorServer would have none of that.
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import time
 from collections import deque
@@ -29,6 +30,7 @@ from iris_actor.deadline import Deadline
 from iris_actor.errors import SerializationError
 from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller
+from iris_actor.rpc.io_thread import io_thread
 from iris_actor.work.worker import memory_limit
 from iris_actor.work.worker.flight_recorder import RecorderPen
 from iris_actor.work.worker.place import Place
@@ -124,6 +126,7 @@ class TaskRunner:
     def __init__(self, pen: RecorderPen) -> None:
         self._pen = pen
         self.actor_name = ""  # what tasks see in their context
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: deque[tuple[Batch, TaskMessage]] = deque()
         # Wakes `run`. Unlike an Event, a SimpleQueue may be used by a signal's handler.
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -140,7 +143,8 @@ class TaskRunner:
 
         Definitions are rebuilt by the main thread: unpickling runs code of the user's too.
         """
-        batch = Batch(len(tasks), asyncio.get_running_loop(), caller)
+        self._loop = asyncio.get_running_loop()
+        batch = Batch(len(tasks), self._loop, caller)
         for number in forgotten:
             self._defined.pop(number, None)
         if definitions:
@@ -196,6 +200,7 @@ class TaskRunner:
                 # With a timeout: a signal that comes just before the wait blocks does not interrupt it.
                 with suppress(Empty):
                     self._wake.get(timeout=0.5)
+                self._check_threads()
                 continue
             if task.seq == 0:
                 # Should it kill the process, the first task that needs it is the one to blame.
@@ -214,6 +219,14 @@ class TaskRunner:
             self.busy = False
             # An idle worker must not keep the last task's arguments and result alive.
             del batch, task
+
+    def _check_threads(self) -> None:
+        """End the process when a thread is gone without which no task comes, and no outcome goes."""
+        loop = self._loop
+        if not (self._stopping or (io_thread().alive and (loop is None or loop.is_running()))):
+            text = b"iris_actor: the worker ends, since a thread of its own has died (memory may be short)\n"
+            os.write(2, text)
+            os._exit(memory_limit.EXHAUSTED)
 
     def _define(self, definitions: Sequence[Any]) -> None:
         for number, packed, frozen in (Definition(*definition) for definition in definitions):
