@@ -93,6 +93,23 @@ def _reduce_exception(error: BaseException) -> Any:
     return _rebuild_exception, (cls, base, args), *state
 
 
+class _LargeBytes:
+    """Stands for bytes that travel beside the pickle stream, as pickle itself does with arrays only."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __reduce__(self) -> Any:
+        return bytes, (pickle.PickleBuffer(self._data),)
+
+
+def _lift(value: Any) -> Any:
+    """`value`, or what is to be pickled in its place."""
+    return _LargeBytes(value) if type(value) is bytes and len(value) >= OUT_OF_BAND else value
+
+
 class _Pickler(pickle.Pickler):
     """The C pickler; gives up on what must travel by value."""
 
@@ -140,13 +157,15 @@ def travel_by_value(module: ModuleType) -> None:
 
 
 def dumps(value: Any) -> Body:
-    """The body of `value`. Buffers over 64 KiB are referenced, not copied.
+    """The body of `value`. Buffers over 64 KiB are referenced, not copied; bytes as well, unless nested.
 
     Raises:
         SerializationError: (a TypeError) when the value cannot be pickled.
     """
     if type(value) in _ATOMS:
-        return Body(pickle.dumps(value, _PROTOCOL))
+        if type(value) is not bytes or len(value) < OUT_OF_BAND:
+            return Body(pickle.dumps(value, _PROTOCOL))
+        value = _LargeBytes(value)
     try:
         return _dump_with(_Pickler, value)
     except Exception:  # noqa: S110 - cloudpickle can do more, and words the error if it cannot either
@@ -189,12 +208,13 @@ def dump_arguments(target: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         if not args:
             return EMPTY
         for value in args:
-            if type(value) not in _ATOMS:
+            kind = type(value)
+            if kind not in _ATOMS or (kind is bytes and len(value) >= OUT_OF_BAND):
                 break
         else:
             return Body(pickle.dumps((args, {}), _PROTOCOL))
     try:
-        return dumps((args, dict(kwargs)))
+        return dumps((tuple(map(_lift, args)), {name: _lift(value) for name, value in kwargs.items()}))
     except SerializationError as error:
         culprit, cause = _find_culprit([*enumerate(args), *kwargs.items()], error)
         raise SerializationError.of(target, f"cannot pickle argument {culprit}: {cause}") from error.__cause__

@@ -36,7 +36,7 @@ PROTOCOL: Status
 CONNECTION_LOST: Status
 
 class Packet(_message.Message):
-    __slots__ = ("seq", "ack", "hello", "welcome", "calls", "items", "replies", "credits", "cancels", "drain", "goodbye", "chunk", "bulk")
+    __slots__ = ("seq", "ack", "hello", "welcome", "calls", "items", "replies", "credits", "cancels", "drain", "goodbye", "chunk", "bulk", "segments")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,7 @@ class Packet(_message.Message):
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     BULK_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     seq: int
     ack: int
     hello: Hello
@@ -63,7 +64,8 @@ class Packet(_message.Message):
     goodbye: Goodbye
     chunk: Chunk
     bulk: bytes
-    def __init__(self, seq: _Optional[int] = ..., ack: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[Call, _Mapping]]] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., replies: _Optional[_Iterable[_Union[Reply, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., bulk: _Optional[bytes] = ...) -> None: ...
+    segments: _containers.RepeatedCompositeFieldContainer[Segment]
+    def __init__(self, seq: _Optional[int] = ..., ack: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[Call, _Mapping]]] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., replies: _Optional[_Iterable[_Union[Reply, _Mapping]]] = ..., credits: _Optional[_Iterable[_Union[Credit, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., bulk: _Optional[bytes] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("version", "session_id", "resume", "received", "host", "pid")
@@ -120,6 +122,32 @@ class Chunk(_message.Message):
     offset: int
     size: int
     def __init__(self, transfer: _Optional[int] = ..., part: _Optional[int] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("number", "event", "size", "transfer", "inode")
+    class Event(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OFFERED: _ClassVar[Segment.Event]
+        MAPPED: _ClassVar[Segment.Event]
+        LENT: _ClassVar[Segment.Event]
+        RETURNED: _ClassVar[Segment.Event]
+        DROPPED: _ClassVar[Segment.Event]
+    OFFERED: Segment.Event
+    MAPPED: Segment.Event
+    LENT: Segment.Event
+    RETURNED: Segment.Event
+    DROPPED: Segment.Event
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    INODE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    event: Segment.Event
+    size: int
+    transfer: int
+    inode: int
+    def __init__(self, number: _Optional[int] = ..., event: _Optional[_Union[Segment.Event, str]] = ..., size: _Optional[int] = ..., transfer: _Optional[int] = ..., inode: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
     __slots__ = ("id", "actor_id", "actor", "method", "data", "parts", "timeout_us", "chain", "trace", "credit")

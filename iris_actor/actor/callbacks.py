@@ -1,6 +1,6 @@
 """The thread that runs done callbacks, so that none of them can hold up the I/O thread."""
 
-from iris_actor.actor.serial_thread import SerialThread
+from iris_actor.rpc.serial_thread import SerialThread
 
 _thread = SerialThread("iris-callbacks")
 

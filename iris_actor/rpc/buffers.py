@@ -75,6 +75,9 @@ def own(body: Body) -> Body:
         return body
     copies = []
     for buffer in body.buffers:
+        if type(buffer.obj) is bytes:  # nobody can change them
+            copies.append(buffer)
+            continue
         copy = buffers.take(buffer.nbytes)
         # In pieces, between which other threads get their turn: a gigabyte at once would hold them up for as
         # long as it takes, and with them the answers to keepalives.

@@ -12,6 +12,8 @@ import os
 import socket
 import struct
 import sys
+from array import array
+from collections import deque
 from collections.abc import Callable
 
 from iris_actor.errors import ProtocolError
@@ -23,6 +25,9 @@ _READ = 64 * KIB
 """Bytes that an idle lane has memory for; it grows with the messages."""
 _BUFFER = 1024 * KIB
 """Bytes that the kernel is asked to hold for each direction; it grants what `net.core.wmem_max` allows."""
+_MOST_FDS = 8
+"""File descriptors that may arrive before somebody takes them."""
+_ANCILLARY = socket.CMSG_SPACE(_MOST_FDS * array("i").itemsize)
 SWITCH = "IRIS_LANE"
 """Environment variable; "off" keeps everything on gRPC."""
 
@@ -75,6 +80,8 @@ class Lane:
         self.on_end: Callable[[Exception | None], None] = _ignore
         self.limit = MAX_MESSAGE
         self._unsent: memoryview | None = None
+        self._unsent_fd = -1
+        self._fds: deque[int] = deque()
         self._room = memoryview(bytearray(_READ))
         self._filled = 0  # what arrived of the next message, length included
         self.closed = False
@@ -90,6 +97,8 @@ class Lane:
             self._io.loop.remove_reader(self._fd)
             self._io.loop.remove_writer(self._fd)
             self._sock.close()
+            while self._fds:
+                os.close(self._fds.popleft())
 
     # --- sending --------------------------------------------------------------------------------------
 
@@ -98,11 +107,17 @@ class Lane:
         """Whether the kernel holds as much as it will: nothing may be sent before `go_on`."""
         return self._unsent is not None
 
-    def send(self, message: bytes) -> None:
-        """Send a message, as much as the kernel takes at once. Not while `blocked`. Never raises."""
+    def send(self, message: bytes, fd: int = -1) -> None:
+        """Send a message, as much as the kernel takes at once. Not while `blocked`. Never raises.
+
+        Args:
+            message: what the other side's `on_message` gets.
+            fd: a file descriptor that goes with it, for `take_fd` there. It stays open here, and must do so
+                until the other side has answered.
+        """
         length = _LENGTH.pack(len(message))
         if len(message) < _READ:
-            self._push(memoryview(length + message))
+            self._push(memoryview(length + message), fd)
             return
         try:
             sent = self._sock.sendmsg((length, message))
@@ -114,20 +129,25 @@ class Lane:
         """Send what was left over; whether there is room for more."""
         unsent, self._unsent = self._unsent, None
         if unsent is not None:
-            self._push(unsent)
+            fd, self._unsent_fd = self._unsent_fd, -1
+            self._push(unsent, fd)
         return self._unsent is None
 
-    def _push(self, data: memoryview) -> None:
+    def _push(self, data: memoryview, fd: int = -1) -> None:
         if not data:
             return
         try:
-            sent = self._sock.send(data)
+            if fd < 0:
+                sent = self._sock.send(data)
+            else:
+                sent = self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [fd]))])
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:  # the reader finds out
             return
         if sent < len(data):
             self._unsent = data[sent:]
+            self._unsent_fd = fd if sent == 0 else -1
             self._io.call_soon(self._await_room)
 
     def _await_room(self) -> None:
@@ -159,7 +179,9 @@ class Lane:
 
     def _read(self) -> bool:
         # Into the same memory again and again: whoever takes a message copies what it wants of it.
-        count = self._sock.recv_into(self._room[self._filled :])
+        count, ancillary, _, _ = self._sock.recvmsg_into([self._room[self._filled :]], _ANCILLARY)
+        if ancillary:
+            self._receive_fds(ancillary)
         end = self._filled + count
         room, at = self._room, 0
         while end - at >= _LENGTH.size:
@@ -179,6 +201,19 @@ class Lane:
         if self._filled and (at or self._room is not room):
             self._room[: self._filled] = room[at:end]
         return count > 0
+
+    def _receive_fds(self, ancillary: list[tuple[int, int, bytes]]) -> None:
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds = array("i")
+                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+                self._fds.extend(fds)
+        if len(self._fds) > _MOST_FDS:
+            raise ProtocolError(f"{len(self._fds)} file descriptors came that nobody had announced")
+
+    def take_fd(self) -> int | None:
+        """The file descriptor that came with a message, for its `on_message`; None when there was no room."""
+        return self._fds.popleft() if self._fds else None
 
 
 def _ignore(*_: object) -> None:

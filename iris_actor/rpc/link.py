@@ -4,7 +4,8 @@
 
     any thread ── send(kind, fields) ─► outbox ─┐
                                                 ├─► next packet ─► kept until acknowledged ─► stream
-    large bodies ─► bulk lane (window) ─────────┘
+    large bodies ─► chunks (window) ────────────┘
+              └───► shared memory (`Arena`), where the other side is on this host
 
 Whatever was queued while the last packet was being written goes out as the next one: batches form by
 themselves, and a lone frame leaves at once. Small frames and chunks take turns, so a large body delays
@@ -26,12 +27,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from iris_actor._proto.session_pb2 import Packet
+from iris_actor._proto.session_pb2 import Packet, Segment
 from iris_actor.codec import Body
 from iris_actor.errors import PayloadTooLargeError, ProtocolError
+from iris_actor.rpc import buffers
+from iris_actor.rpc.arena import KEEP, LEND_FROM, Arena, OwnSegment
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.lane import Lane
 from iris_actor.rpc.limits import INLINE, PACKET_BYTES, PACKET_FRAMES, WINDOW
+from iris_actor.rpc.loans import Loans
 from iris_actor.rpc.transfer import IncomingTransfer, OutgoingTransfer
 from iris_actor.rpc.wire import decode, encode_chunk
 
@@ -70,6 +74,12 @@ class Link:
         self._on_flushed: list[Callable[[], None]] = []
         self._stream: object | None = None
         self._lane: Lane | None = None
+        self.arena = Arena(self._offer_soon, self._drop)
+        self.loans = Loans(self._give_back)
+        self._offers: deque[OwnSegment] = deque()
+        self._lent: dict[int, int] = {}  # transfers of the packet at hand, and the segments they stand in
+        self._may_lend = False  # whether a lane ever was
+        self._trim_timer: Any = None
         # Held from the making of a packet until it is on its way, so that they leave in order.
         self._writing = threading.Lock()
         self.closed = False
@@ -85,19 +95,41 @@ class Link:
         """Queue a frame that goes out with the next `flush` of any thread."""
         self._outbox.append((kind, fields, transfer))
 
-    def queue_body(self, kind: str, fields: Fields, body: Body) -> OutgoingTransfer | None:
+    def queue_body(
+        self, kind: str, fields: Fields, body: Body, *, copy: bool = False
+    ) -> OutgoingTransfer | None:
         """Queue a frame with a body: in the frame when it is small, else as a transfer, which is returned.
 
-        The body's buffers must not change until the transfer is through.
+        Args:
+            kind: as for `queue`.
+            fields: likewise.
+            body: its buffers must not change until the transfer is through.
+            copy: whether they may change as soon as this returns.
         """
         if not body.buffers and len(body.data) <= INLINE:
             fields["data"] = body.data
             self.queue(kind, fields)
             return None
-        transfer = OutgoingTransfer(body)
+        parts = [memoryview(body.data), *body.buffers]
+        number = self._lend(parts, body.nbytes)
+        if copy and not number:
+            parts = [parts[0], *buffers.own(body).buffers]
+        transfer = OutgoingTransfer(parts, number)
         fields["parts"] = {"transfer": transfer.id, "sizes": transfer.sizes}
         self.queue(kind, fields, transfer)
         return transfer
+
+    def _lend(self, parts: list[memoryview], size: int) -> int:
+        """Copy the parts of a body to a segment; returns its number, or 0 when there is none for it."""
+        segment = self.arena.take(size) if self._may_lend and size >= LEND_FROM else None
+        if segment is None:
+            return 0
+        try:
+            segment.fill(parts)
+        except BaseException:  # Ctrl-C
+            self.arena.give_back(segment)
+            raise
+        return segment.number if self.arena.lend(segment) else 0
 
     def flush(self, *, eager: bool = False) -> None:
         """See to it that what is queued goes out.
@@ -139,6 +171,7 @@ class Link:
             self._replay = deque(data for _, data, _ in self._kept)
             self._lane = stream if isinstance(stream, Lane) else None
         if self._lane is not None:
+            self._may_lend = True
             self._wake()
 
     def detach(self, stream: object) -> None:
@@ -146,6 +179,8 @@ class Link:
         if self._stream is stream:
             with self._writing:
                 self._stream = self._lane = None
+            self._offers.clear()
+            self.arena.lost()
             self._notify_flushed()
 
     async def write_all(self, stream: object, write: Callable[[bytes], Awaitable[None]]) -> None:
@@ -171,9 +206,13 @@ class Link:
         self._bulk_acknowledged = self._bulk_sent
         self._replay.clear()
         self._incoming.clear()
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
-            self._ack_timer = None
+        self._offers.clear()
+        self.arena.close()
+        self.loans.close()
+        for timer in (self._ack_timer, self._trim_timer):
+            if timer is not None:
+                timer.cancel()
+        self._ack_timer = self._trim_timer = None
         self._wake()
         self._notify_flushed()
         return unsent
@@ -207,6 +246,8 @@ class Link:
         lane = self._lane
         if lane is None or not lane.go_on():
             return
+        while self._offers and not lane.blocked:
+            self._offer(lane, self._offers.popleft())
         while not lane.blocked and (data := self._next()) is not None:
             lane.send(data)
 
@@ -242,7 +283,9 @@ class Link:
                     continue
                 add = frames[kind] = field.add
             add(**fields)
-            if transfer is not None:
+            if transfer is not None and transfer.segment:
+                packet.segments.add(number=transfer.segment, event=Segment.LENT, transfer=transfer.id)
+            elif transfer is not None:
                 self._bulk.append(transfer)
             elif "data" in fields:
                 room -= len(fields["data"])
@@ -292,19 +335,31 @@ class Link:
         if packet.ack:
             self._acknowledged(packet.ack)
         seq = packet.seq
-        if not seq or seq <= self.received:
+        if not seq:
+            for note in packet.segments:
+                self._offered(stream, note)
+            return
+        if seq <= self.received:
             return
         if seq != self.received + 1:
             raise ProtocolError(f"packet {seq} came after packet {self.received}")
         self.received = seq
         self._owe(len(data))
-        if bulk is None:
-            self._on_packet(packet)
-        else:
+        if bulk is not None:
             self._take_chunk(packet, bulk)
+        elif packet.segments:
+            for note in packet.segments:
+                self._note(note)
+            self._on_packet(packet)
+            while self._lent:  # with what nobody waits for any more
+                self._give_back(self._lent.popitem()[1])
+        else:
+            self._on_packet(packet)
 
     def expect(self, transfer: int, sizes: Sequence[int], on_complete: Callable[[Body], None]) -> None:
         """Collect an announced transfer and call `on_complete(body)`, in the I/O thread, when it is whole.
+
+        That may be before this returns.
 
         Raises:
             PayloadTooLargeError: when it is over `max_payload` bytes; its chunks are then ignored.
@@ -316,7 +371,10 @@ class Link:
             raise PayloadTooLargeError(
                 f"{sum(sizes)} bytes are over the limit of {self.max_payload} (Limits.max_payload)"
             )
-        self._incoming[transfer] = IncomingTransfer(sizes, on_complete)
+        if transfer in self._lent:
+            on_complete(self.loans.body(self._lent.pop(transfer), sizes))
+        else:
+            self._incoming[transfer] = IncomingTransfer(sizes, on_complete)
 
     def forget(self, transfer: int) -> None:
         """Ignore what is still to come of an incoming transfer."""
@@ -327,6 +385,54 @@ class Link:
         transfer = self._incoming.get(chunk.transfer)
         if transfer is not None and transfer.put(chunk.part, chunk.offset, bulk):
             self._incoming.pop(chunk.transfer, None)
+
+    # --- shared memory ------------------------------------------------------------------------------
+
+    def _offer_soon(self, own: OwnSegment) -> None:
+        self._io.call_soon(lambda: self._offer_later(own))
+
+    def _offer_later(self, own: OwnSegment) -> None:
+        if self._lane is None:
+            self.arena.lost()
+            return
+        self._offers.append(own)
+        if self._trim_timer is None:
+            self._trim_timer = self._io.loop.call_later(KEEP, self._trim)
+        self._wake()
+
+    @staticmethod
+    def _offer(lane: Lane, own: OwnSegment) -> None:
+        # Not kept for another stream, which would bring it without its memory.
+        packet = Packet()
+        note = packet.segments.add(number=own.number, event=Segment.OFFERED, size=own.size)
+        note.inode = own.segment.inode
+        lane.send(packet.SerializeToString(), own.segment.fd)
+
+    def _offered(self, stream: object, note: Segment) -> None:
+        fd = stream.take_fd() if isinstance(stream, Lane) else None
+        if fd is not None and self.loans.map(note.number, note.size, note.inode, fd):
+            self.send("segments", {"number": note.number, "event": Segment.MAPPED})
+
+    def _note(self, note: Segment) -> None:
+        event = note.event
+        if event == Segment.LENT:
+            self._lent[note.transfer] = note.number
+        elif event == Segment.RETURNED:
+            self.arena.returned(note.number)
+        elif event == Segment.MAPPED:
+            self.arena.mapped(note.number)
+        elif event == Segment.DROPPED:
+            self.loans.drop(note.number)
+
+    def _give_back(self, number: int) -> None:
+        self._io.call_soon(lambda: self.send("segments", {"number": number, "event": Segment.RETURNED}))
+
+    def _drop(self, number: int) -> None:
+        self.send("segments", {"number": number, "event": Segment.DROPPED})
+
+    def _trim(self) -> None:
+        left = self.arena.trim()
+        self._trim_timer = self._io.loop.call_later(KEEP / 4, self._trim) if left else None
 
     def _acknowledged(self, seq: int) -> None:
         kept = self._kept

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.codec import Body
 from iris_actor.errors import PayloadTooLargeError
-from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller, IncomingCall, SessionCall
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.lane import Lane
@@ -166,7 +165,7 @@ class ServerSession:
 
     def _queue_body(self, kind: str, fields: Fields, call: SessionCall, body: Body) -> None:
         # The method may go on changing what it returned.
-        transfer = self.link.queue_body(kind, fields, own(body))
+        transfer = self.link.queue_body(kind, fields, body, copy=True)
         if transfer is not None:
             self._io.call_soon(partial(self._sending, call.id, transfer))
 
@@ -214,12 +213,11 @@ class ServerSession:
             self._dispatcher.dispatch(call)
         else:
             load.pending_bytes[call] = size
+            call.on_cancel = partial(self.link.forget, frame.parts.transfer)
             try:
                 self.link.expect(frame.parts.transfer, frame.parts.sizes, partial(self._arrived, call))
             except PayloadTooLargeError as error:
                 call.send_failure(Status.TOO_LARGE, str(error), may_have_run=False)
-            else:
-                call.on_cancel = partial(self.link.forget, frame.parts.transfer)
 
     def _arrived(self, call: SessionCall, body: Body) -> None:
         if not call.cancelled:

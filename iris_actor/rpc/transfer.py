@@ -17,17 +17,24 @@ class OutgoingTransfer:
     """A body being sent: yields its pieces in order.
 
     The body's buffers must not change until it is through (`buffers.own`).
+
+    Attributes:
+        id: what both sides call it.
+        sizes: of its parts.
+        segment: number of the segment that it stands in already; 0 when it travels in pieces.
+        cancelled: set when nobody wants it any more.
+        done: whether it is through.
     """
 
-    __slots__ = ("_pieces", "cancelled", "done", "id", "sizes")
+    __slots__ = ("_pieces", "cancelled", "done", "id", "segment", "sizes")
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, parts: Sequence[memoryview], segment: int = 0) -> None:
         self.id = next(_ids)
-        parts = [memoryview(body.data), *body.buffers]
         self.sizes = [part.nbytes for part in parts]
+        self.segment = segment
         self.cancelled = False
-        self.done = False
-        self._pieces = self._cut(parts)
+        self.done = segment > 0
+        self._pieces = iter(()) if segment else self._cut(parts)
 
     @staticmethod
     def _cut(parts: Sequence[memoryview]) -> Iterator[tuple[int, int, memoryview]]:

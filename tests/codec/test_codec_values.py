@@ -12,6 +12,7 @@ import pytest
 
 from iris_actor import codec, travel_by_value
 from iris_actor.errors import SerializationError
+from iris_actor.rpc.buffers import own
 
 
 class Refuses:
@@ -202,3 +203,31 @@ def test_a_body_shows_its_size_and_not_its_content():
 
 def test_a_module_as_a_value_travels_by_name():
     assert isinstance(roundtrip(types), types.ModuleType)
+
+
+class Text(bytes):
+    """Not just bytes."""
+
+
+@pytest.mark.parametrize("data", [b"x" * (codec.OUT_OF_BAND - 1), b"x" * codec.OUT_OF_BAND, b"x" * 5_000_000])
+def test_large_bytes_travel_beside_the_stream_and_arrive_as_bytes(data):
+    large = len(data) >= codec.OUT_OF_BAND
+    body = codec.dumps(data)
+    assert [buffer.nbytes for buffer in body.buffers] == [len(data)] * large
+    assert type(codec.loads(body)) is bytes
+    assert codec.loads(body) == data
+    body = codec.dump_arguments("actor.method", (1, data, [data]), {"more": data})
+    assert len(body.buffers) == 2 * large, "the nested one stays where it is"
+    assert codec.load_arguments(body) == ((1, data, [data]), {"more": data})
+    assert own(body).nbytes == body.nbytes
+    if large:
+        assert body.buffers[0].obj is data
+        assert own(body).buffers[0].obj is data, "nobody can change it"
+
+
+def test_what_is_more_than_bytes_stays_what_it_is():
+    text = Text(b"x" * 100_000)
+    assert type(codec.loads(codec.dumps(text))) is Text
+    ((back,), _) = codec.load_arguments(codec.dump_arguments("actor.method", (text,), {}))
+    assert type(back) is Text
+    assert back == text

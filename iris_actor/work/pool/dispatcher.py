@@ -25,7 +25,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from iris_actor.actor.serial_thread import SerialThread
+from iris_actor.rpc.serial_thread import SerialThread
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.functions import Functions
 from iris_actor.work.pool.outcome_receiver import OutcomeReceiver

@@ -28,6 +28,7 @@ from types import FrameType
 from iris_actor.actor.environment import JOB_ID, REGISTRY, TASK_INDEX
 from iris_actor.actor.server import ActorServer
 from iris_actor.naming import JobId
+from iris_actor.rpc import segment
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.limits import Limits
 from iris_actor.work.worker import memory_limit, worker_logging
@@ -118,6 +119,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     _keep_signals_from_children()
     limit = memory_limit.take_limit()
+    if limit is not None:
+        segment.switch_off()  # shared memory is outside of the limit
     with suppress(SystemExit):
         name = f"worker-{int(environment.pop(FIRST)) + int(environment.get(TASK_INDEX, '0'))}"
         pool, launch = environment.pop(POOL), environment.pop(LAUNCH)

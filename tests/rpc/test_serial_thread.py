@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from iris_actor.actor.serial_thread import SerialThread
+from iris_actor.rpc.serial_thread import SerialThread
 from tests.support.processes import run_script
 
 
@@ -66,7 +66,7 @@ def test_what_raises_is_logged_and_the_next_one_runs(
 
 _FORK = """
 import os, threading
-from iris_actor.actor.serial_thread import SerialThread
+from iris_actor.rpc.serial_thread import SerialThread
 
 thread = SerialThread("serial")
 begun, gate = threading.Event(), threading.Event()
