@@ -231,7 +231,7 @@ class EtcdProcess:
             RegistryError: it does not run.
         """
         with self._lock:
-            self._running().send(signal.SIGCONT)
+            self._running().resume()
 
     def _running(self) -> SupervisedProcess:
         if self._process is None or not self._process.running:

@@ -18,7 +18,7 @@ _SUPERVISOR = Path(__file__).with_name("etcd_supervisor.py")
 KILL_TIMEOUT = 10.0
 """Seconds in which the kernel ends a killed process, however busy the machine is."""
 STOP_TIMEOUT = 10.0
-"""Seconds in which it stops one."""
+"""Seconds in which it stops one, or lets it go on."""
 
 
 class SupervisedProcess:
@@ -70,11 +70,22 @@ class SupervisedProcess:
         Raises:
             TimeoutError: that took more than `STOP_TIMEOUT` seconds.
         """
-        self.send(signal.SIGSTOP)
+        self._send_and_see(signal.SIGSTOP, stopped=True)
+
+    def resume(self) -> None:
+        """SIGCONT, and return when it goes on.
+
+        Raises:
+            TimeoutError: that took more than `STOP_TIMEOUT` seconds.
+        """
+        self._send_and_see(signal.SIGCONT, stopped=False)
+
+    def _send_and_see(self, number: signal.Signals, *, stopped: bool) -> None:
+        self.send(number)
         deadline = Deadline.after(STOP_TIMEOUT)
-        while self.running and not self._stopped():
+        while self.running and self._stopped() is not stopped:
             if deadline.passed:
-                raise TimeoutError(f"process {self.pid} did not stop within {STOP_TIMEOUT} s of SIGSTOP")
+                raise TimeoutError(f"process {self.pid} did not obey {number.name} within {STOP_TIMEOUT} s")
             time.sleep(0.001)
 
     def _stopped(self) -> bool:
