@@ -203,6 +203,25 @@ def _many(group: str, title: str, capability: type, share: float) -> Benchmark:
     )
 
 
+def _broadcast(members: int, at_least: int) -> Benchmark:
+    return Benchmark(
+        name=f"broadcast-{members}",
+        group="broadcast",
+        title=f"One call to each of {members} actors in 2 server processes",
+        figure="p50",
+        unit="µs",
+        columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
+        lower_is_better=True,
+        capability=base.Broadcasts,
+        method="broadcasts",
+        arguments=(members,),
+        feed=lambda budget: BroadcastFeed(budget, members),
+        budget=Budget(seconds=0.4, at_least=at_least, at_most=2000),
+        share=1.0,
+        in_quick=False,
+    )
+
+
 def _resolve(names: int) -> Benchmark:
     return Benchmark(
         name=f"resolve-{names}",
@@ -297,21 +316,8 @@ _ALL = (
         share=4.0,
         in_quick=False,
     ),
-    Benchmark(
-        name="broadcast",
-        group="broadcast",
-        title=f"One call to each of {base.MEMBERS} actors in 2 server processes",
-        figure="p50",
-        unit="µs",
-        columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
-        lower_is_better=True,
-        capability=base.Broadcasts,
-        method="broadcasts",
-        feed=lambda budget: BroadcastFeed(budget, base.MEMBERS),
-        budget=Budget(seconds=0.4, at_least=20, at_most=2000),
-        share=1.0,
-        in_quick=False,
-    ),
+    _broadcast(base.MEMBERS, 20),
+    _broadcast(base.MANY, 5),
     replace(
         _pool("tasks", f"Tiny tasks, 2,000 at once to {base.WORKERS} workers", base.Tasks, 2_000, 4.0),
         arguments=(base.increment,),
@@ -323,10 +329,21 @@ _ALL = (
         16_384,
         1.5,
     ),
+    replace(
+        _pool(
+            "dispatch",
+            "Tiny tasks, 10,000 at once: the pool's dispatching alone",
+            base.Dispatches,
+            10_000,
+            1.5,
+        ),
+        method="dispatches",
+        in_quick=False,
+    ),
     _naps("medium", 1_000, base.doze, base.DOZE, 4.0),
     _naps("naps", 200, base.nap, base.NAP, 20.0),
-    _many("crowds", f"{base.CLIENTS} client processes on one server, 10,000 calls at once", base.Crowds, 4.0),
-    _many("fleets", f"One client on {base.SERVERS} servers, 10,000 calls at once", base.Fleets, 1.5),
+    _many("crowds", f"{base.CLIENTS} client processes on one server, 10,000 calls at once", base.Crowds, 6.0),
+    _many("fleets", f"One client on {base.MANY} servers, 10,000 calls at once", base.Fleets, 2.0),
     _resolve(base.FEW),
     _resolve(base.ENDPOINTS),
     Benchmark(

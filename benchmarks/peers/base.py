@@ -73,9 +73,9 @@ class Streams(Protocol):
 
 @runtime_checkable
 class Broadcasts(Protocol):
-    """One call to each of `MEMBERS` actors: a way takes an int and returns a (member, int) pair of each."""
+    """One call to each of `members` actors: a way takes an int and returns a (member, int) pair of each."""
 
-    def broadcasts(self) -> Mapping[str, Callable[[int], Any]]: ...
+    def broadcasts(self, members: int) -> Mapping[str, Callable[[int], Any]]: ...
 
 
 @runtime_checkable
@@ -99,6 +99,14 @@ class Tasks(Protocol):
     returns the results in order."""
 
     def tasks(self, task: Callable[[int], int]) -> Mapping[str, Callable[[list[int]], Any]]: ...
+
+
+@runtime_checkable
+class Dispatches(Protocol):
+    """A pool's dispatching alone, with workers that answer at once: a way takes a list of ints and returns
+    `increment` of each, in order."""
+
+    def dispatches(self) -> Mapping[str, Callable[[list[int]], Any]]: ...
 
 
 @runtime_checkable
@@ -160,6 +168,8 @@ SERVERS = 50
 """Servers that one client calls, in two processes."""
 MEMBERS = 20
 """Actors that a broadcast goes to, half of them in each of two processes."""
+MANY = 200
+"""Clients, servers, and actors that a broadcast goes to, to see how costs grow."""
 ENDPOINTS = 10_000
 FEW = 10
 """Names in the registry, in a namespace of that many and in another of this many."""

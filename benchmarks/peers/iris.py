@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.crowd import Crowd
-from benchmarks.peers.base import CHUNKSIZE, CLIENTS, ENDPOINTS, MEMBERS, SERVERS, WORKERS, increment
+from benchmarks.peers.base import CHUNKSIZE, CLIENTS, ENDPOINTS, MANY, SERVERS, WORKERS, increment
 from benchmarks.peers.executors import submit_all
 from benchmarks.processes import FreshProcess, ServerProcess, announce, wait_for_end
 from iris_actor import ActorServer, FixedResolver
@@ -69,7 +69,7 @@ class Iris:
 
     def start(self) -> None:
         self._server = server = ServerProcess(__name__)
-        self._clients = {size: Crowd(connect_flood, server.address, size) for size in (CLIENTS, 1)}
+        self._clients = {size: Crowd(connect_flood, server.address, size) for size in (MANY, CLIENTS, 1)}
         self._actors = FixedResolver({"bench": [self._server.address]}).lookup("bench")
 
     def stop(self) -> None:
@@ -93,7 +93,7 @@ class Iris:
         if self._servers is None:
             from benchmarks.peers.iris_fleet import Fleet
 
-            self._servers = Fleet(SERVERS)
+            self._servers = Fleet(MANY)
         return self._servers
 
     def _registry_url(self) -> str:
@@ -146,26 +146,30 @@ class Iris:
         actors = self._actors
         return {"stream": lambda items: list(actors.stream().numbers(items.start, items.stop))}
 
-    def broadcasts(self) -> Mapping[str, Callable[[int], Any]]:
-        members = self._fleet().pool(MEMBERS)
+    def broadcasts(self, members: int) -> Mapping[str, Callable[[int], Any]]:
+        actors = self._fleet().pool(members)
 
         def broadcast(x: int) -> list[Any]:
-            return [outcome.result() for outcome in members.broadcast().tell(x).wait_all()]
+            return [outcome.result() for outcome in actors.broadcast().tell(x).wait_all()]
 
         def loop(x: int) -> list[Any]:
-            return [members.call().tell(x) for _ in range(MEMBERS)]
+            return [actors.call().tell(x) for _ in range(members)]
 
         return {"broadcast": broadcast, "a loop of calls": loop}
 
     def crowds(self) -> Mapping[str, Callable[[list[int]], Any]]:
-        return {f"{CLIENTS} clients": self._clients[CLIENTS].flood, "1 client": self._clients[1].flood}
+        return {
+            f"{size} client{'s' if size > 1 else ''}": crowd.flood for size, crowd in self._clients.items()
+        }
 
     def fleets(self) -> Mapping[str, Callable[[list[int]], Any]]:
         fleet = self._fleet()
-        return {
-            f"{SERVERS} servers": partial(submit, fleet.pool(SERVERS)),
-            "2 servers": partial(submit, fleet.pool(2)),
-        }
+        return {f"{size} servers": partial(submit, fleet.pool(size)) for size in (MANY, SERVERS, 2)}
+
+    def dispatches(self) -> Mapping[str, Callable[[list[int]], Any]]:
+        from benchmarks.peers.iris_dispatch import Dispatch
+
+        return {f"{workers} workers": Dispatch(workers).run for workers in (100, 10, 2)}
 
     def tasks(self, task: Callable[[int], int]) -> Mapping[str, Callable[[list[int]], Any]]:
         return {"WorkerPool.submit": lambda values: submit_all(self._pool(), task, values)}

@@ -1,0 +1,78 @@
+"""The dispatching of a WorkerPool alone: its queue, batches and outcomes, with workers that are not there.
+
+A hundred worker processes on two cores would measure the cores. These answer in place, with what the task
+gives, so that what is left is what a pool of that size costs its driver.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from benchmarks.peers.base import increment
+from iris_actor.work.pool.config import WorkerPoolConfig
+from iris_actor.work.pool.dispatcher import Dispatcher
+from iris_actor.work.pool.task_options import TaskOptions
+from iris_actor.work.pool.worker_link import WorkerLink
+from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
+from iris_actor.work.worker.task_wire import Kind, unpack_value
+
+TASK_SECONDS = 1e-5
+"""What each task says that it took."""
+
+
+class _Absent(WorkerLink):
+    """The way to a worker that is not there; batches wait in `sent` until somebody answers them."""
+
+    def __init__(self, sent: deque[tuple[list[Any], Callable[[Future[Any]], None]]]) -> None:
+        self.batches = self.defining = self.pid = 0
+        self.host = ""
+        self.error = None
+        self.known: set[int] = set()
+        self.to_forget: list[int] = []
+        self._sent = sent
+
+    def run(self, batch_id: int, definitions: Any, forgotten: Any, tasks: Any, on_reply: Any) -> None:
+        del batch_id, definitions, forgotten
+        self._sent.append((list(tasks), on_reply))
+
+
+class Dispatch:
+    """A dispatcher with so many workers."""
+
+    def __init__(self, workers: int) -> None:
+        self._sent: deque[tuple[list[Any], Callable[[Future[Any]], None]]] = deque()
+        config = WorkerPoolConfig(num_workers=workers)
+        self._dispatcher = dispatcher = Dispatcher(config, prefetch=True, wake=lambda: None)
+        dispatcher.slots.extend(WorkerSlot(index) for index in range(workers))
+        with dispatcher.lock:
+            for slot in dispatcher.slots:
+                slot.link = _Absent(self._sent)
+                dispatcher.set_state(slot, SlotState.READY)
+
+    def run(self, values: list[int]) -> list[int]:
+        """`increment` of each, as tasks; all in one thread."""
+        results: list[int] = []
+        # Not the main thread: that leaves the sending to another one.
+        thread = threading.Thread(target=lambda: results.extend(self._run(values)))
+        thread.start()
+        thread.join()
+        return results
+
+    def _run(self, values: list[int]) -> list[int]:
+        options = TaskOptions()
+        futures = [self._dispatcher.submit(increment, (value,), {}, options) for value in values]
+        while self._sent:
+            tasks, on_reply = self._sent.popleft()
+            answer: Future[Any] = Future()
+            answer.set_result(([_outcome(task) for task in tasks], True))
+            on_reply(answer)
+        return [future.result(0) for future in futures]
+
+
+def _outcome(task: tuple[Any, ...]) -> tuple[Any, ...]:
+    (args, kwargs) = unpack_value(task[2])
+    return task[0], int(Kind.VALUE), (increment(*args, **kwargs),), TASK_SECONDS, None
