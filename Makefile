@@ -10,7 +10,7 @@ BENCH_DOCS ?= docs
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format protos bench clean
+.PHONY: help demo test soak lint format protos bench check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ protos: $(VENV)/.dev ## Generate the code of protos/
 
 bench: $(VENV)/.bench ## Measure against the peers, in one run, and write docs/performance.md (BENCH_ARGS="--quick")
 	$(BIN)/python -m benchmarks --docs $(BENCH_DOCS) $(BENCH_ARGS)
+
+check: $(VENV)/.examples ## Fail when a ratio to a bare gRPC stream is less than half of the recorded (a minute)
+	$(BIN)/python -m benchmarks --check
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .venv-* out build dist
