@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -42,6 +43,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether what gRPC logs is more than that a connection broke between its layers."""
+    return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
 
 
 class RpcServer:
@@ -99,6 +105,7 @@ class RpcServer:
         return self.port
 
     async def _start(self) -> int:
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
         interceptors = [_Gate(self._credentials)] if self._credentials else []
         server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
         server.add_generic_rpc_handlers((self._handlers(),))
@@ -165,6 +172,8 @@ class RpcServer:
                 await self._carry(session, hello, context)
         except TimeoutError:
             return "no hello"
+        except grpc.aio.InternalError:
+            return None  # the connection broke between gRPC's layers
         except ProtocolError as error:
             return str(error)
         return None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import logging
 
+import grpc
+import grpc.aio
 import pytest
 
 from iris_actor import Limits
@@ -81,3 +84,15 @@ def test_a_stopped_server_keeps_no_session():
     with hosting(Lab()) as hosted:
         assert hosted.pool.call(timeout=10).echo(1) == 1
     until(lambda: server_sessions() == 0)
+
+
+def test_grpc_does_not_log_a_connection_that_broke_and_does_log_the_rest(hosted, caplog):
+    log = logging.getLogger("grpc._cython.cygrpc")
+    assert hosted.pool.call(timeout=10).echo(1) == 1
+    for error in (grpc.aio.InternalError("Failed execute_batch"), ValueError("news")):
+        try:
+            raise error
+        except Exception:
+            log.exception("raised in core by servicer method")
+    (record,) = caplog.records
+    assert record.exc_info[0] is ValueError

@@ -208,6 +208,32 @@ def test_cancelling_a_task_that_does_not_look_changes_nothing(pool: WorkerPool) 
     assert future.result(20) in pids(pool)
 
 
+def test_a_task_that_was_cancelled_before_it_started_is_not_given_to_another_worker(
+    client: IrisClient, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+
+    def pass_gate(closed: bool) -> str:
+        while closed and not gate.exists():
+            time.sleep(0.005)
+        return "passed"
+
+    with WorkerPool(client, num_workers=2) as pool:
+        for future in [pool.submit(pass_gate, False) for _ in range(200)]:
+            future.result(30)  # now several travel together
+        futures = [pool.submit(pass_gate, True) for _ in range(60)]
+        until(lambda: sum(future.running() for future in futures) > 2)
+        for future in futures:
+            future.cancel()  # those that wait with a worker are taken back from it in a moment
+        try:
+            until(lambda: sum(not future.cancelled() for future in futures) <= 2)
+            assert pool.status().tasks.queued == 0
+        finally:
+            gate.touch()
+        running = [future for future in futures if not future.cancelled()]
+        assert {future.result(20) for future in running} == {"passed"}
+
+
 def test_kill_ends_the_task_at_once_and_its_worker_is_replaced(pool: WorkerPool, tmp_path: Path) -> None:
     future = pool.submit(deaf, tmp_path / "started", tmp_path / "ended")
     until((tmp_path / "started").exists)

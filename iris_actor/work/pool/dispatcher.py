@@ -213,8 +213,11 @@ class Dispatcher:
             with self.lock:
                 slot.feeding = False
                 unsent = [task for task in unsent if self.take_back(slot, task.seq) is not None]
-                self.queue.waiting.extendleft(reversed(unsent))
+                self.queue.waiting.extendleft(task for task in reversed(unsent) if not task.unwanted)
                 self.update(slot)
+            for task in unsent:
+                if task.unwanted:
+                    self.queue.withdraw(task)
 
     def take_back(self, slot: WorkerSlot, seq: int) -> Task | None:
         """The task, if it is still with `slot`; then no more. Call with the lock."""

@@ -34,6 +34,7 @@ class Task:
         needs: what its pickle refers to; known once it was pickled.
         future: what the caller holds.
         started: whether the future is past the point where it can be cancelled.
+        unwanted: whether it was cancelled while a worker had it: it is not given to another one.
         deaths: how many workers died while they ran it.
         by_value: how many modules had to be sent by value for its sake.
         cost: seconds that it was expected to take when it was given to a worker.
@@ -42,6 +43,7 @@ class Task:
     function: Function | None = None
     needs: tuple[Defined, ...] = ()
     started = False
+    unwanted = False
     deaths = 0
     by_value = 0
     cost = 0.0

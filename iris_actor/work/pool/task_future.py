@@ -34,7 +34,8 @@ class TaskFuture(SlimFuture[T]):
         One that no worker has is cancelled, as any future's is. One that a worker has is told: its
         `call_context().cancelled` becomes true. Whether it looks there is its own affair, so it goes on until
         it returns or raises, which is its outcome, and this returns False, as the standard library's futures
-        do for whatever is running.
+        do for whatever is running. If it had not started there and comes back, because the worker is busy for
+        longer than expected or dies, it ends as cancelled then.
 
         Args:
             kill: do not leave it at that. The future is cancelled at once, and if the task runs, its worker

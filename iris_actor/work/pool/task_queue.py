@@ -152,17 +152,23 @@ class TaskQueue:
     def requeue(self, tasks: Iterable[Task]) -> None:
         """Put tasks that a worker had back to the head, in their order; those that it died of, behind others.
 
+        Those that were cancelled meanwhile end here.
+
         The first task of a fresh worker is the one that its imports are done for. Were it always the same
         one, it would be charged with each death in that time, whatever the cause.
         """
         tasks = list(tasks)
         with self._lock:
             broken = self.broken is not None
+            unwanted = [task for task in tasks if task.unwanted]
+            tasks = [task for task in tasks if not task.unwanted]
             if not broken:
                 self.waiting.extendleft(task for task in reversed(tasks) if not task.deaths)
                 for task in tasks:
                     if task.deaths:
                         self.waiting.insert(BEHIND, task)
+        for task in unwanted:
+            self.withdraw(task)
         if broken:
             for task in tasks:
                 self.reject(task, self.broken_error())

@@ -66,6 +66,9 @@ class TaskStopper:
 
     def cancel(self, future: TaskFuture[Any], kill: bool) -> bool:
         """See `TaskFuture.cancel`."""
+        wanted = future.task
+        if wanted is not None:
+            wanted.unwanted = True  # before the look: it may be on its way back to the queue
         with self._lock:
             found = self._find(future)
             if found is None:
