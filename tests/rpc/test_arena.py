@@ -351,12 +351,14 @@ def test_a_killed_server_leaves_what_it_lent_and_nothing_else():
     with ServerProcess() as server:
         pool = lookup_at(server.address)
         data = noise(3)
-        until(
-            lambda: (
-                np.array_equal(pool.call(timeout=20).echo(data), data) and shared_memory_of(server.pid) >= 2
-            )
-        )
-        until(lambda: sessions.get(server.address, None)._link.loans.taken > 0)
+
+        def shared() -> bool:
+            """In both directions; asked again, since it takes calls to get there."""
+            assert np.array_equal(pool.call(timeout=20).echo(data), data)
+            taken = sessions.get(server.address, None)._link.loans.taken
+            return taken > 0 and shared_memory_of(server.pid) >= 2
+
+        until(shared)
         kept = pool.call(timeout=20).echo(data)
         server.kill()
         until(lambda: gc.collect() >= 0 and shared_memory_of(os.getpid()) <= 1)
