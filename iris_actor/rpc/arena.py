@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 
+from iris_actor.rpc.buffers import fill
 from iris_actor.rpc.limits import GIB, KIB, MIB
 from iris_actor.rpc.segment import Segment, layout, segments_are_on
 from iris_actor.rpc.serial_thread import SerialThread
@@ -74,15 +75,8 @@ class OwnSegment:
     def fill(self, parts: Sequence[memoryview]) -> None:
         """Copy the parts of a body to where `layout` says."""
         offsets, _ = layout([part.nbytes for part in parts])
-        view = self._view
         for offset, part in zip(offsets, parts, strict=True):
-            # In pieces, between which other threads get their turn.
-            for start in range(0, part.nbytes, _PIECE):
-                piece = part[start : start + _PIECE]
-                view[offset + start : offset + start + len(piece)] = piece
-
-
-_PIECE = 8 * MIB
+            fill(self._view[offset : offset + part.nbytes], part)
 
 
 class _Budget:

@@ -79,12 +79,19 @@ def own(body: Body) -> Body:
             copies.append(buffer)
             continue
         copy = buffers.take(buffer.nbytes)
-        # In pieces, between which other threads get their turn: a gigabyte at once would hold them up for as
-        # long as it takes, and with them the answers to keepalives.
-        for start in range(0, buffer.nbytes, _PIECE):
-            copy[start : start + _PIECE] = buffer[start : start + _PIECE]
+        fill(copy, buffer)
         copies.append(copy)
     return Body(body.data, tuple(copies))
+
+
+def fill(target: memoryview, source: memoryview) -> None:
+    """Copy `source` to `target`, which has the same size.
+
+    In pieces, between which other threads get their turn: a gigabyte at once would hold them up for as long
+    as it takes, and with them the answers to keepalives.
+    """
+    for start in range(0, source.nbytes, _PIECE):
+        target[start : start + _PIECE] = source[start : start + _PIECE]
 
 
 def keep_freed_memory() -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from iris_actor.errors import ProtocolError
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.limits import KIB, MAX_MESSAGE
+from iris_actor.rpc.switch import is_on
 
 _LENGTH = struct.Struct("<I")
 _READ = 64 * KIB
@@ -34,7 +35,7 @@ SWITCH = "IRIS_LANE"
 
 def lanes_are_on() -> bool:
     """Whether this process offers and takes lanes: on Linux, which has sockets that leave no file behind."""
-    return sys.platform == "linux" and os.environ.get(SWITCH, "").lower() not in {"off", "0", "no", "false"}
+    return sys.platform == "linux" and is_on(SWITCH)
 
 
 def connect_lane(name: str) -> socket.socket | None:

@@ -31,7 +31,7 @@ from iris_actor._proto.session_pb2 import Packet, Segment
 from iris_actor.codec import Body
 from iris_actor.errors import PayloadTooLargeError, ProtocolError
 from iris_actor.rpc import buffers
-from iris_actor.rpc.arena import KEEP, LEND_FROM, Arena, OwnSegment
+from iris_actor.rpc.arena import KEEP, Arena, OwnSegment
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.lane import Lane
 from iris_actor.rpc.limits import INLINE, PACKET_BYTES, PACKET_FRAMES, WINDOW
@@ -121,7 +121,7 @@ class Link:
 
     def _lend(self, parts: list[memoryview], size: int) -> int:
         """Copy the parts of a body to a segment; returns its number, or 0 when there is none for it."""
-        segment = self.arena.take(size) if self._may_lend and size >= LEND_FROM else None
+        segment = self.arena.take(size) if self._may_lend else None
         if segment is None:
             return 0
         try:

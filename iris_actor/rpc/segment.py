@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from iris_actor.rpc.limits import MIB
+from iris_actor.rpc.switch import is_on
 
 SWITCH = "IRIS_ARENA"
 """Environment variable; "off" has large bodies travel through the lane, as small ones do."""
@@ -38,8 +39,7 @@ def switch_off() -> None:
 
 def segments_are_on() -> bool:
     """Whether sessions that begin now share memory with peers."""
-    wanted = os.environ.get(SWITCH, "").lower() not in {"off", "0", "no", "false"}
-    return wanted and sys.platform == "linux" and not _switched_off
+    return sys.platform == "linux" and is_on(SWITCH) and not _switched_off
 
 
 def layout(sizes: Sequence[int]) -> tuple[list[int], int]:

@@ -148,13 +148,13 @@ class _Exhaustion(logging.Handler):
             f"iris_actor: the worker's memory limit of {in_words(limit)} (ResourceSpec.memory) left no room"
             " for receiving tasks and sending results\n"
         ).encode()
-        self._reserve = mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._reserve = _reserved()
 
     def put_by(self) -> None:
         """Put memory by again, if it was used up."""
         if self._reserve.closed:
             with suppress(OSError, MemoryError):
-                self._reserve = mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+                self._reserve = _reserved()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a look at `record`."""
@@ -180,6 +180,10 @@ class _Exhaustion(logging.Handler):
     def _end(self) -> None:
         os.write(2, self._words)
         os._exit(EXHAUSTED)
+
+
+def _reserved() -> mmap.mmap:
+    return mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _usage() -> tuple[int, int]:
