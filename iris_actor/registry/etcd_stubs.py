@@ -14,6 +14,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import iris_actor.grpc_settings  # noqa: F401 - before the stubs import gRPC
 from iris_actor._proto import etcd_kv_pb2, etcd_rpc_pb2, etcd_rpc_pb2_grpc
 
 _NAME = "etcd3.etcdrpc"

@@ -133,12 +133,13 @@ class EtcdWatch:
             raise
         finally:
             pulse.end()
+            pulse.join(0.5)
 
     def _watch(self, client: Client, pulse: WatchPulse, *, fresh: bool) -> None:
         # A member that is cut off from its cluster has nothing to tell, and says so only if asked to.
         metadata = (*(client.metadata or ()), ("hasleader", "true"))
         call = etcdrpc.WatchStub(client.channel).Watch(pulse.requests(), metadata=metadata)
-        pulse.attach(call.cancel)
+        pulse.attach(call)
         if self._closing.is_set():
             pulse.end()
         for response in call:

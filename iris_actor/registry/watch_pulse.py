@@ -9,15 +9,22 @@ few seconds (a progress request, which it answers at once), and a stream that st
             │ silence: end()                                         │
             ▼                                                        ▼
         the call is cancelled ──▶ the thread that reads   ◀── heard() on every response
+
+gRPC runs two threads for a stream: that one, and another which takes what arrives. `join` waits for both. The
+interpreter, when it ends, stops a daemon thread wherever it stands, perhaps with the lock of the call in its
+hand, and then waits for that lock when it deletes the call.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from iris_actor.deadline import Deadline
 from iris_actor.registry.etcd_stubs import etcdrpc
 
 INTERVAL = 1.5
@@ -33,11 +40,14 @@ class WatchPulse:
         self._create = create
         self._ended = threading.Event()
         self._heard = time.monotonic()
-        self._cancel: Callable[[], Any] | None = None
+        self._call: Any = None
+        self._threads: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
 
-    def attach(self, cancel: Callable[[], Any]) -> None:
-        """Say how the call is cancelled."""
-        self._cancel = cancel
+    def attach(self, call: Any) -> None:
+        """Say which call it is."""
+        self._call = call
+        # Called by the thread that takes what arrives.
+        call.add_done_callback(lambda _: self._threads.put(threading.current_thread()))
 
     def heard(self) -> None:
         """Note a response."""
@@ -51,11 +61,28 @@ class WatchPulse:
     def end(self) -> None:
         """End the requests, and cancel the call. Idempotent."""
         self._ended.set()
-        if self._cancel is not None:
-            self._cancel()
+        if self._call is not None:
+            self._call.cancel()
+
+    def join(self, timeout: float) -> None:
+        """Wait until gRPC's threads have ended, after `end`; for the one that reads the responses.
+
+        Args:
+            timeout: seconds to wait at most.
+        """
+        if self._call is None:
+            return
+        deadline = Deadline.after(timeout)
+        with suppress(queue.Empty):
+            for _ in range(2):
+                thread = self._threads.get(timeout=deadline.remaining)
+                # A call that had ended before it was attached told so in the thread that attached it.
+                if thread is not threading.current_thread():
+                    thread.join(deadline.remaining)
 
     def requests(self) -> Iterator[Any]:
         """The requests; gRPC iterates over them in a thread of its own, until the call ends."""
+        self._threads.put(threading.current_thread())
         yield etcdrpc.WatchRequest(create_request=self._create)
         while not self._ended.wait(INTERVAL):
             if self.silent:

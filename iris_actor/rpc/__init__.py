@@ -11,11 +11,4 @@
                         ServerSession: IncomingCall ─► dispatcher (the actor layer)
 """
 
-import os
-
-# gRPC writes a line to stderr whenever a connection ends, also an ordinary one. It reads this when the
-# first channel or server is made, and what the user has set stands.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-# gRPC would restart its threads in a forked child, and crashes some of them. A child must not use the
-# connections anyway: it gets a ForkedProcessError.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+import iris_actor.grpc_settings  # noqa: F401 - before anything here imports gRPC

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest
 
 from iris_actor.errors import RegistryError, RegistryUnavailableError
 from iris_actor.registry import RegistrationState, connect_registry
+from iris_actor.registry.watch_pulse import WatchPulse
 from tests.registry.conftest import etcd_url, keys, leases, run_etcdctl
 from tests.support.processes import run_script
 from tests.support.waiting import Stopwatch, until
@@ -284,3 +286,22 @@ def test_closing_refuses_whoever_waits(make_endpoint):
 def registry_prefix(registry):
     """What the keys of its endpoints begin with."""
     return f"/{registry.url.rpartition('/')[2].partition('?')[0]}/endpoints"
+
+
+def test_closing_a_registry_waits_for_the_threads_of_grpc(etcd, namespace, make_endpoint, monkeypatch):
+    # The interpreter may end next. It would stop them wherever they are, also with a lock in their hands.
+    attach = WatchPulse.attach
+
+    def attach_slowly(pulse, call):
+        attach(pulse, call)
+        call.add_done_callback(lambda _: time.sleep(0.2))
+
+    monkeypatch.setattr(WatchPulse, "attach", attach_slowly)
+    before = set(threading.enumerate())
+    with connect_registry(etcd_url(etcd, namespace)) as registry:
+        directory = registry.directory(namespace)
+        assert directory.wait_synced(10)
+        endpoint = make_endpoint()
+        registry.register(endpoint)
+        until(lambda: directory.endpoints(endpoint.name) == (endpoint,))
+    assert set(threading.enumerate()) <= before
