@@ -6,10 +6,12 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.results import Ratio, paired
+from benchmarks.plan import BENCHMARKS
+from benchmarks.results import REFERENCE, Ratio, paired
 
 if TYPE_CHECKING:
-    from benchmarks.results import Results, Row, Table
+    from benchmarks.plan import Benchmark
+    from benchmarks.results import Results, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,12 @@ class Limit:
 
 LIMITS = (
     Limit("naps", "ideal", 0.97, "of ideal"),
+    Limit("resolve-10000", "us", 2.0, "µs"),
     Limit("sync", "seconds", 1.0, "s"),
+    Limit("imports", "ms", 250.0, "ms"),
+    Limit("starts", "ms", 2000.0, "ms"),
+    Limit("memory-session", "client", 98.0, "KiB, client's"),
+    Limit("memory-session", "server", 98.0, "KiB, server's"),
     Limit("memory-echo", "client", 3.0, "x payload, client's peak"),
     Limit("memory-echo", "server", 3.0, "x payload, server's peak"),
 )
@@ -60,18 +67,19 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class Flatness:
-    """iris in one benchmark over iris in another, which differs in size: at least `bound`, or at most where
-    lower is better."""
+    """iris at one size over iris at another: at least `bound`, or at most where lower is better."""
 
-    above: str
-    below: str
+    above: tuple[str, str]
+    """Benchmark and way; the first way when empty."""
+    below: tuple[str, str]
     bound: float
     note: str
 
 
 FLATNESS = (
-    Flatness("throughput-100000", "throughput-1000", 0.9, "flat"),
-    Flatness("resolve-10000", "resolve-10", 3.0, "O(1), but for the processor's caches"),
+    Flatness(("throughput-100000", ""), ("throughput-1000", ""), 0.9, "flat"),
+    Flatness(("resolve-10000", ""), ("resolve-10", ""), 3.0, "O(1), but for the processor's caches"),
+    Flatness(("dispatch", "100 workers"), ("dispatch", "2 workers"), 0.9, "flat"),
 )
 
 
@@ -99,20 +107,31 @@ def _within(results: Results, limit: Limit) -> Verdict | None:
         return None
     values = [sample[limit.figure] for sample in row.samples.values()]
     measured = Ratio(statistics.median(values), min(values), max(values))
-    return _judge(f"{limit.benchmark}: iris", measured, limit.bound, table, limit.unit)
+    return _judge(f"{limit.benchmark}: iris", measured, limit.bound, table.benchmark, limit.unit)
 
 
 def _flat(results: Results, flatness: Flatness) -> Verdict | None:
-    above, below = results.table(flatness.above), results.table(flatness.below)
-    if above is None or below is None or above.reference is None or below.reference is None:
+    above, below = _row(results, *flatness.above), _row(results, *flatness.below)
+    if above is None or below is None:
         return None
-    ratio = paired(above.reference, below.reference, above.benchmark.figure)
-    what = f"iris, {flatness.above} / {flatness.below}"
-    return _judge(what, ratio, flatness.bound, above, flatness.note) if ratio is not None else None
+    benchmark = BENCHMARKS[flatness.above[0]]
+    ratio = paired(above, below, benchmark.figure)
+    names = [f"{name}, {way}" if way else name for name, way in (flatness.above, flatness.below)]
+    return (
+        _judge(f"iris: {' / '.join(names)}", ratio, flatness.bound, benchmark, flatness.note)
+        if ratio
+        else None
+    )
 
 
-def _judge(what: str, measured: Ratio, bound: float, table: Table, note: str) -> Verdict:
-    lower = table.benchmark.lower_is_better
+def _row(results: Results, name: str, way: str) -> Row | None:
+    table = results.table(name)
+    rows = [row for row in table.rows if row.peer == REFERENCE and way in {"", row.way}] if table else []
+    return rows[0] if rows else None
+
+
+def _judge(what: str, measured: Ratio, bound: float, benchmark: Benchmark, note: str) -> Verdict:
+    lower = benchmark.lower_is_better
     met = measured.median <= bound if lower else measured.median >= bound
     return Verdict(what, f"{'≤' if lower else '≥'} {bound:g}", measured, met, note)
 
@@ -132,4 +151,4 @@ def _verdict(results: Results, goal: Goal) -> Verdict | None:
     if ratio is None:
         return None
     what = f"{goal.benchmark}: iris / {goal.peer}" + (f", {goal.way}" if goal.way else "")
-    return _judge(what, ratio, goal.bound, table, goal.note)
+    return _judge(what, ratio, goal.bound, table.benchmark, goal.note)

@@ -7,20 +7,20 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from iris_actor.deadline import Deadline
-from iris_actor.errors import RegistryUnavailableError
 from iris_actor.registry.endpoint_keys import EndpointKeys
 from iris_actor.registry.etcd_connection import Client, EtcdConnection
 from iris_actor.registry.etcd_failure import LeaseGoneError
+from iris_actor.registry.etcd_stubs import etcdrpc
 from iris_actor.registry.url import RegistryURL
 
 T = TypeVar("T")
 
 
 class EtcdLease:
-    """Belongs to one thread. There is none until `grant`.
+    """Belongs to one thread. There is none until `ensure`.
 
     Each keepalive is a call with a timeout of its own, and the TTL in its answer counts: a stream of
     keepalives may stop being read, or sent, without an error (etcd 7357, 10821), and an answer with TTL 0
@@ -85,12 +85,10 @@ class EtcdLease:
         """
         lease = self.id
         sent = time.monotonic()
-        answers = self.call(lambda client: list(client.refresh_lease(lease)), "keeping the lease alive")
-        if not answers:
-            raise RegistryUnavailableError(str(self._url), "a keepalive was not answered")
-        if answers[-1].TTL <= 0:
+        answer = self.call(lambda client: _keep_alive(client, lease), "keeping the lease alive")
+        if answer.TTL <= 0:
             raise LeaseGoneError(f"lease {lease:x} has ended")
-        self.expires, self.beat_at = sent + answers[-1].TTL, sent + self.beat
+        self.expires, self.beat_at = sent + answer.TTL, sent + self.beat
         return self.call(
             lambda client: frozenset(client.get_lease_info(lease).keys), "looking after what is announced"
         )
@@ -110,3 +108,18 @@ class EtcdLease:
             self._connection.call(
                 lambda client: client.revoke_lease(lease), Deadline.after(timeout), "revoking the lease"
             )
+
+
+def _keep_alive(client: Client, lease: int) -> Any:
+    """Ask once.
+
+    etcd has a stream for this, and a stream with one request and one answer is, on the wire, a plain call.
+    For a stream gRPC would start two threads each time, which a process that is at the limit of its memory
+    cannot do, and waits for ever for the one that did not come up.
+    """
+    call = client.channel.unary_unary(
+        "/etcdserverpb.Lease/LeaseKeepAlive",
+        request_serializer=etcdrpc.LeaseKeepAliveRequest.SerializeToString,
+        response_deserializer=etcdrpc.LeaseKeepAliveResponse.FromString,
+    )
+    return call(etcdrpc.LeaseKeepAliveRequest(ID=lease), client.timeout, metadata=client.metadata)

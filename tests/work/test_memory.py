@@ -99,9 +99,22 @@ def one_list_that_grows() -> None:
         kept.extend(range(10**6))
 
 
+def every_last_byte() -> None:
+    """The list has its size from the begin, so that nothing large fails before the memory is really full."""
+    kept: list[int | None] = [None] * (25 * 10**6)
+    for number in range(len(kept)):
+        kept[number] = number + 1000
+
+
 @pytest.mark.parametrize(
     ("task", "arguments"),
-    [(one_block, (500 * MB,)), (array, (500 * MB,)), (many_small_ones, ()), (one_list_that_grows, ())],
+    [
+        (one_block, (500 * MB,)),
+        (array, (500 * MB,)),
+        (many_small_ones, ()),
+        (one_list_that_grows, ()),
+        (every_last_byte, ()),
+    ],
 )
 def test_a_task_that_asks_for_more_than_the_limit_gets_a_memory_error_that_says_so(
     limited: WorkerPool, task: Callable[..., Any], arguments: tuple[Any, ...]

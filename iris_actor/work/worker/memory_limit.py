@@ -42,8 +42,20 @@ _OURS = "iris-"
 _RESERVE = 1024 * 1024
 """Bytes put by for those who report a lack of memory: more than Python asks for at once for small objects."""
 
+
+def _reserved() -> mmap.mmap:
+    return mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+reserve = _reserved()
+"""Memory put by. To close it is the first thing to do in an ``except`` clause that a MemoryError may come to.
+
+When such a clause fails itself, the interpreter makes an int to note where (``exception_unwind`` in CPython's
+ceval.c); if there is no memory for that either, it tries again, and goes on trying for ever, with the GIL.
+`mmap.mmap.close` is C, takes no memory, and lets no other thread run before it is through.
+"""
+
 _limit: int | None = None
-_exhaustion: _Exhaustion | None = None
 
 
 def in_words(size: int) -> str:
@@ -80,8 +92,8 @@ def room(limit: int) -> int:
 
 def impose(limit: int) -> None:
     """Hold this process to `limit` bytes of resident memory, from now on."""
-    global _limit, _exhaustion  # noqa: PLW0603 - one a process, by nature
-    _exhaustion = exhaustion = _Exhaustion(limit)
+    global _limit  # noqa: PLW0603 - one a process, by nature
+    exhaustion = _Exhaustion(limit)
     resident, data = _usage()
     allowed = data + max(0, limit - resident)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
@@ -99,9 +111,16 @@ def impose(limit: int) -> None:
 def explain(error: BaseException) -> None:
     """Have `error`, if it or what caused it is a MemoryError, say what the limit is.
 
-    Also lets go of what the functions held through which it came, which is often what filled the memory: to
-    report the error takes some, too.
+    Also lets go of what the functions held through which it came, which is often what filled the memory, and
+    puts some by again. The caller has closed `reserve` before.
     """
+    try:
+        _explain(error)
+    finally:
+        _put_by()
+
+
+def _explain(error: BaseException) -> None:
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
@@ -111,8 +130,6 @@ def explain(error: BaseException) -> None:
         return
     for each in chain:
         traceback.clear_frames(each.__traceback__)
-    if _exhaustion is not None:
-        _exhaustion.put_by()
     if _limit is None:
         return
     text = f"the worker's memory limit is {in_words(_limit)} (ResourceSpec.memory)"
@@ -120,6 +137,13 @@ def explain(error: BaseException) -> None:
         error.args = (text,)
     else:
         error.add_note(text)
+
+
+def _put_by() -> None:
+    global reserve  # noqa: PLW0603 - one a process
+    if reserve.closed:
+        with suppress(OSError, MemoryError):
+            reserve = _reserved()
 
 
 def reason_of_end(limit: int, exit_code: int | None, signal: str | None) -> str:
@@ -148,13 +172,6 @@ class _Exhaustion(logging.Handler):
             f"iris_actor: the worker's memory limit of {in_words(limit)} (ResourceSpec.memory) left no room"
             " for receiving tasks and sending results\n"
         ).encode()
-        self._reserve = _reserved()
-
-    def put_by(self) -> None:
-        """Put memory by again, if it was used up."""
-        if self._reserve.closed:
-            with suppress(OSError, MemoryError):
-                self._reserve = _reserved()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a look at `record`."""
@@ -164,7 +181,7 @@ class _Exhaustion(logging.Handler):
     def on_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         """For `sys.unraisablehook`. What a task's own finalizers lack in the main thread is their affair."""
         if unraisable.exc_type is MemoryError:
-            self._reserve.close()  # even to ask which thread this is takes memory
+            reserve.close()  # even to ask which thread this is takes memory
             if threading.get_ident() != self._main:
                 self._end()
         self._previous(unraisable)
@@ -172,7 +189,7 @@ class _Exhaustion(logging.Handler):
     def on_thread_end(self, args: threading.ExceptHookArgs) -> None:
         """For `threading.excepthook`. What a task's own threads lack is their affair."""
         if args.exc_type is MemoryError:
-            self._reserve.close()
+            reserve.close()
             if args.thread is not None and args.thread.name.startswith(_OURS):
                 self._end()
         self._previous_of_threads(args)
@@ -180,10 +197,6 @@ class _Exhaustion(logging.Handler):
     def _end(self) -> None:
         os.write(2, self._words)
         os._exit(EXHAUSTED)
-
-
-def _reserved() -> mmap.mmap:
-    return mmap.mmap(-1, _RESERVE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _usage() -> tuple[int, int]:

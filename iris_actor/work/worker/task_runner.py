@@ -238,8 +238,10 @@ class TaskRunner:
             except SerializationError as error:
                 self._defined[number] = error
             except BaseException as error:
+                memory_limit.reserve.close()
                 if self._stopping:
                     raise
+                memory_limit.explain(error)
                 self._defined[number] = does_not_rebuild(error)
 
     def _fetch(self, number: int) -> Any:
@@ -255,6 +257,7 @@ class TaskRunner:
         try:
             function, arguments, kwargs = self._rebuild(task)
         except BaseException as error:
+            memory_limit.reserve.close()
             if self._stopping:
                 raise
             memory_limit.explain(error)
@@ -276,6 +279,7 @@ class TaskRunner:
             del function, arguments, kwargs
             packed = (value,) if is_plain(value) else pack(own(_dump_result(value)))
         except BaseException as error:
+            memory_limit.reserve.close()
             if self._stopping:
                 raise
             memory_limit.explain(error)
