@@ -40,8 +40,13 @@ def broken(client: IrisClient) -> Iterator[Broken]:
             where = IrisClient(client.registry_url, job_id=client.job_id, launcher=launchers[-1])
         watch = Stopwatch()
         with WorkerPool(where, num_workers=2, **config) as pool:
-            futures = [pool.submit(abs, n) for n in range(3)]
             reasons = set()
+            futures = []
+            try:
+                for number in range(3):
+                    futures.append(pool.submit(abs, number))
+            except BrokenWorkerPool as error:  # it broke before the last of them
+                reasons.add(error.reason)
             for future in futures:
                 error = future.exception(40)
                 assert isinstance(error, BrokenWorkerPool)
