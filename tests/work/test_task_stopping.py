@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, as_completed, wait
 from pathlib import Path
 
@@ -40,6 +40,11 @@ def deaf(started: Path, ended: Path | None = None) -> None:
             ended.write_text("cleaned up")
 
 
+def written(path: Path) -> Callable[[], str]:
+    """For `until`: what a task has written; it is created a moment before it is written to."""
+    return lambda: path.read_text() if path.exists() else ""
+
+
 def deaf_even_to_sigterm(started: Path) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     deaf(started)
@@ -68,8 +73,8 @@ def test_a_task_over_its_timeout_frees_the_caller_and_its_worker_is_replaced(
     pool: WorkerPool, tmp_path: Path
 ) -> None:
     before = pids(pool)
-    future = pool.options(timeout=0.3).submit(deaf, tmp_path / "started", tmp_path / "ended")
-    with pytest.raises(DeadlineExceededError, match=r"task deaf ran longer than .* 0\.3 s in worker-"):
+    future = pool.options(timeout=0.5).submit(deaf, tmp_path / "started", tmp_path / "ended")
+    with pytest.raises(DeadlineExceededError, match=r"task deaf ran longer than .* 0\.5 s in worker-"):
         future.result(20)
     until((tmp_path / "ended").exists)  # SIGTERM unwound it
     victim = int((tmp_path / "started").read_text())
@@ -80,7 +85,7 @@ def test_a_task_over_its_timeout_frees_the_caller_and_its_worker_is_replaced(
 
 
 def test_a_task_that_ignores_even_sigterm_is_killed(pool: WorkerPool, tmp_path: Path) -> None:
-    future = pool.options(timeout=0.2).submit(deaf_even_to_sigterm, tmp_path / "started")
+    future = pool.options(timeout=0.5).submit(deaf_even_to_sigterm, tmp_path / "started")
     assert isinstance(future.exception(20), TimeoutError)
     victim = int((tmp_path / "started").read_text())
     until(lambda: victim not in pids(pool))
@@ -150,7 +155,7 @@ def test_the_configuration_sets_a_timeout_for_all_tasks_and_options_another(clie
 
 
 def test_a_timeout_is_never_a_reason_to_run_the_task_again(pool: WorkerPool, tmp_path: Path) -> None:
-    future = pool.options(timeout=0.2).submit(deaf, tmp_path / "started")
+    future = pool.options(timeout=0.5).submit(deaf, tmp_path / "started")
     assert isinstance(future.exception(20), DeadlineExceededError)
     assert healthy(pool)
     assert len((tmp_path / "started").read_text().split()) == 1
@@ -195,7 +200,7 @@ def test_cancelling_a_running_task_tells_it_and_leaves_its_outcome_to_it(
 ) -> None:
     before = pids(pool)
     future = pool.submit(until_told, tmp_path / "started")
-    until((tmp_path / "started").exists)
+    until(written(tmp_path / "started"))
     assert future.cancel() is False, "it runs, as the stdlib says"
     assert future.result(20) == "told"
     assert pids(pool) == before
@@ -236,7 +241,7 @@ def test_a_task_that_was_cancelled_before_it_started_is_not_given_to_another_wor
 
 def test_kill_ends_the_task_at_once_and_its_worker_is_replaced(pool: WorkerPool, tmp_path: Path) -> None:
     future = pool.submit(deaf, tmp_path / "started", tmp_path / "ended")
-    until((tmp_path / "started").exists)
+    until(written(tmp_path / "started"))
     seen = []
     future.add_done_callback(seen.append)
     assert future.cancel(kill=True) is True
@@ -245,7 +250,7 @@ def test_kill_ends_the_task_at_once_and_its_worker_is_replaced(pool: WorkerPool,
     assert seen == [future]
     with pytest.raises(CancelledError):
         future.result(0)
-    victim = int(until((tmp_path / "started").read_text))
+    victim = int((tmp_path / "started").read_text())
     until(lambda: victim not in pids(pool))
     assert (tmp_path / "ended").read_text() == "cleaned up"
     assert healthy(pool)
@@ -256,7 +261,7 @@ def test_kill_ends_the_task_at_once_and_its_worker_is_replaced(pool: WorkerPool,
 def test_waiters_of_a_killed_task_are_woken(pool: WorkerPool, tmp_path: Path) -> None:
     future = pool.submit(deaf, tmp_path / "started")
     other = pool.submit(abs, -4)
-    until((tmp_path / "started").exists)
+    until(written(tmp_path / "started"))
     threading.Thread(target=lambda: future.cancel(kill=True)).start()
     assert set(as_completed([future, other], 20)) == {future, other}
     assert wait([future, other], 5).done == {future, other}
@@ -322,7 +327,7 @@ def test_tasks_may_be_killed_while_they_finish(pool: WorkerPool) -> None:
 async def test_cancelling_an_asyncio_future_tells_the_running_task(pool: WorkerPool, tmp_path: Path) -> None:
     task = pool.submit(until_told, tmp_path / "started")
     future = asyncio.wrap_future(task)
-    await asyncio.to_thread(until, (tmp_path / "started").exists)
+    await asyncio.to_thread(until, written(tmp_path / "started"))
     future.cancel()
     with pytest.raises(asyncio.CancelledError):
         await future
@@ -331,7 +336,7 @@ async def test_cancelling_an_asyncio_future_tells_the_running_task(pool: WorkerP
 
 def test_the_status_tells_what_runs_and_for_how_long(pool: WorkerPool, tmp_path: Path) -> None:
     future = pool.submit(deaf, tmp_path / "started")
-    until((tmp_path / "started").exists)
+    until(written(tmp_path / "started"))
 
     def running():
         return [info for info in pool.status().worker_infos if info.task == "deaf" and info.running_for > 0.2]
