@@ -116,18 +116,17 @@ def _flat(results: Results, flatness: Flatness) -> Verdict | None:
         return None
     benchmark = BENCHMARKS[flatness.above[0]]
     ratio = paired(above, below, benchmark.figure)
+    if ratio is None:
+        return None
     names = [f"{name}, {way}" if way else name for name, way in (flatness.above, flatness.below)]
-    return (
-        _judge(f"iris: {' / '.join(names)}", ratio, flatness.bound, benchmark, flatness.note)
-        if ratio
-        else None
-    )
+    return _judge(f"iris: {' / '.join(names)}", ratio, flatness.bound, benchmark, flatness.note)
 
 
 def _row(results: Results, name: str, way: str) -> Row | None:
     table = results.table(name)
-    rows = [row for row in table.rows if row.peer == REFERENCE and way in {"", row.way}] if table else []
-    return rows[0] if rows else None
+    if table is None or not way:
+        return table.reference if table is not None else None
+    return next((row for row in table.rows if (row.peer, row.way) == (REFERENCE, way)), None)
 
 
 def _judge(what: str, measured: Ratio, bound: float, benchmark: Benchmark, note: str) -> Verdict:
