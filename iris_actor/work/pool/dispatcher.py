@@ -54,6 +54,8 @@ LONG = 1.0
 MAX_BATCH = 256
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of arguments that a batch may have; a larger task travels alone."""
+COMPARED = 32
+"""Busy workers that are compared before one of them gets a task: of a thousand, not all for every task."""
 
 _pumps = SerialThread("iris-dispatch")
 
@@ -92,6 +94,7 @@ class Dispatcher:
         self._config = config
         self._prefetch = prefetch
         self._roomy: dict[WorkerSlot, None] = {}
+        self._idle: dict[WorkerSlot, None] = {}  # those of the roomy ones that have nothing to do
         self.ready = 0
         self._asked = False  # whether the thread for that is about to pump
         self._seqs = itertools.count(FIRST_TASK)
@@ -145,10 +148,14 @@ class Dispatcher:
     # --- giving tasks to workers ----------------------------------------------------------------------
 
     def update(self, slot: WorkerSlot) -> None:
-        """Note whether `slot` has room. Call with the lock, after each change of the slot."""
+        """Note whether `slot` has room, or too much. Call with the lock, after each change of the slot."""
         self._roomy.pop(slot, None)
+        self._idle.pop(slot, None)
         if self._has_room(slot):
             self._roomy[slot] = None
+            if not slot.outstanding:
+                self._idle[slot] = None
+        self.withdrawal.update(slot)
 
     def set_state(self, slot: WorkerSlot, state: SlotState) -> None:
         """Move `slot` on. Call with the lock."""
@@ -179,7 +186,7 @@ class Dispatcher:
     @property
     def bored(self) -> bool:
         """Whether a worker has nothing to do, and there is nothing for it. Call with the lock."""
-        return not self.queue.waiting and any(not slot.outstanding for slot in self._roomy)
+        return not self.queue.waiting and bool(self._idle)
 
     def _ask_to_pump(self) -> None:
         if not self._asked:
@@ -239,14 +246,9 @@ class Dispatcher:
         return None
 
     def _least_loaded(self) -> WorkerSlot:
-        best: WorkerSlot | None = None
-        for slot in self._roomy:
-            if not slot.outstanding:
-                return slot
-            if best is None or slot.load < best.load:
-                best = slot
-        assert best is not None  # noqa: S101 - called with room only
-        return best
+        for slot in self._idle:
+            return slot
+        return min(itertools.islice(self._roomy, COMPARED), key=lambda slot: slot.load)
 
     def _assign(self, slot: WorkerSlot) -> list[Task]:
         """Give `slot` a task, or several that are short: its share of the queue, if that is worth the way."""

@@ -32,7 +32,14 @@ class TaskWithdrawal:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self._lock = dispatcher.lock
+        self._laden: dict[WorkerSlot, None] = {}
         self.watched = False
+
+    def update(self, slot: WorkerSlot) -> None:
+        """Note whether `slot` has what a worker with nothing to do could take. Call with the lock."""
+        self._laden.pop(slot, None)
+        if self._waiting(slot) and (slot.abandoned or slot.load > WORTH):
+            self._laden[slot] = None
 
     @property
     def needed(self) -> bool:
@@ -46,9 +53,7 @@ class TaskWithdrawal:
 
     def worthwhile(self) -> bool:
         """Whether a worker has nothing to do while tasks wait with another. Call with the lock."""
-        return self._dispatcher.bored and any(
-            self._may_be_asked(slot, 0.0) for slot in self._dispatcher.slots
-        )
+        return self._dispatcher.bored and any(self._may_be_asked(slot, 0.0) for slot in self._laden)
 
     def _may_be_asked(self, slot: WorkerSlot, now: float) -> bool:
         if slot.state is not SlotState.READY or slot.withdrawing or slot.feeding or slot.link is None:
