@@ -7,15 +7,36 @@ are built on them, keep a reference to their block, so its reference count tells
 
 from __future__ import annotations
 
+import mmap
 import sys
 import threading
+from contextlib import suppress
 
 from iris_actor.codec import Body
 from iris_actor.rpc.limits import KIB, MIB
 
 _MIN_BLOCK = MIB
+_HUGE = 4 * MIB
+"""Bytes from which memory is asked for in huge pages, as numpy does for arrays of this size."""
 _IDLE_REFERENCES = 3
 """References to a block that only the pool holds: its list, the loop variable, getrefcount's argument."""
+
+
+def _fresh(size: int) -> bytearray | mmap.mmap:
+    """Memory of `size` bytes. What is large is filled in a quarter of the time where there are huge pages.
+
+    Raises:
+        MemoryError: there is none.
+    """
+    if size < _HUGE or sys.platform != "linux":
+        return bytearray(size)
+    try:
+        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"{size} bytes") from error
+    with suppress(OSError):  # a kernel that was built without them
+        block.madvise(mmap.MADV_HUGEPAGE)
+    return block
 
 
 class BufferPool:
@@ -27,7 +48,7 @@ class BufferPool:
 
     def __init__(self, keep: int = 512 * MIB) -> None:
         self._keep = keep
-        self._blocks: list[bytearray] = []
+        self._blocks: list[bytearray | mmap.mmap] = []
         self._kept = 0
         self._lock = threading.Lock()
 
@@ -38,23 +59,29 @@ class BufferPool:
         with self._lock:
             return memoryview(self._find(size))[:size]
 
-    def _find(self, size: int) -> bytearray:
-        # A block up to twice the size will do; a larger one would be held hostage by a small array.
-        for block in self._blocks:
-            if size <= len(block) <= 2 * size and sys.getrefcount(block) <= _IDLE_REFERENCES:
-                return block
+    def _find(self, size: int) -> bytearray | mmap.mmap:
+        block = self._idle(size)
+        if block is not None:
+            return block
         try:
-            block = bytearray(size)
+            block = _fresh(size)
         except MemoryError:
             # What lies idle here may be what is missing.
             self._blocks.clear()
             self._kept = 0
-            block = bytearray(size)
+            block = _fresh(size)
         self._evict(size)
         if self._kept + size <= self._keep:
             self._blocks.append(block)
             self._kept += size
         return block
+
+    def _idle(self, size: int) -> bytearray | mmap.mmap | None:
+        # A block up to twice the size will do; a larger one would be held hostage by a small array.
+        for block in self._blocks:
+            if size <= len(block) <= 2 * size and sys.getrefcount(block) <= _IDLE_REFERENCES:
+                return block
+        return None
 
     def _evict(self, size: int) -> None:
         # Oldest first. A block in use is only forgotten, its holders keep it.

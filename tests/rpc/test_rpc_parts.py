@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -74,6 +76,29 @@ def test_a_pool_keeps_no_more_than_it_may():
     assert [view[0] for view in views] == list(range(10)), "evicted blocks stay with their holders"
     huge = pool.take(100 * MIB)
     assert huge.nbytes == 100 * MIB
+
+
+def test_no_memory_is_a_memory_error_and_what_lies_idle_is_given_up_first():
+    script = """if True:
+        import resource
+        from iris_actor.rpc.buffers import BufferPool
+        MIB = 1 << 20
+        pool = BufferPool()
+        pool.take(4 * MIB)  # what is imported when it is needed
+        used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1])
+        most = used * 1024 + 100 * MIB
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        pool.take(60 * MIB)[::4096] = bytes(60 * MIB // 4096)
+        held = pool.take(90 * MIB)  # there is room for either, not for both
+        try:
+            pool.take(90 * MIB)
+        except MemoryError:
+            print(len(held))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == (f"{90 * MIB}\n", "")
 
 
 def test_slots_of_a_stream_are_run_in_their_order():
