@@ -9,7 +9,7 @@
 A body is copied once, into memory that was there before; the other side gets it without a copy. Making a
 segment costs many times what filling it does, so one is made when a second body finds none that fits, in a
 thread of its own, and used again and again. Until then, and where there can be none, bodies travel in chunks.
-A segment that rested for `KEEP` seconds is dropped; one that the other side kept for so long is its own now.
+A segment that rested for `REST` seconds is dropped; one that the other side kept for `KEEP` is its own now.
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ MOST_OF_PROCESS = GIB
 """Bytes of segments that may be there at once."""
 MOST_SEGMENTS = 32
 """Segments that a link may have at once: each takes file descriptors."""
+REST = 60.0
+"""Seconds for which a segment stays that is not needed. A new one costs ten times what it saves at once, so
+that a large array every half minute shall find its segment again."""
 KEEP = 10.0
-"""Seconds for which a segment stays that is not needed."""
+"""Seconds for which the other side may have one that counts as ours."""
 _MISSES = 2
 _RETRY = 10.0
 """Seconds before another one is made, when one could not."""
@@ -240,9 +243,11 @@ class Arena:
         self._drop_those(lambda own: own.state is _State.OFFERED)
 
     def trim(self) -> bool:
-        """Drop what was not touched for `KEEP` seconds; whether anything is left."""
-        before = time.monotonic() - KEEP
-        dropped = self._drop_those(lambda own: own.touched < before)
+        """Drop what rested, or was kept by the other side, for too long; whether anything is left."""
+        now = time.monotonic()
+        dropped = self._drop_those(
+            lambda own: now - own.touched > (REST if own.state is _State.IDLE else KEEP)
+        )
         if any(own.state is _State.OFFERED for own in dropped):
             self._not_before = time.monotonic() + _UNWANTED
         return bool(self._segments)

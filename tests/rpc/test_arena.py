@@ -237,6 +237,7 @@ def test_without_a_lane_there_is_none(without_lane):
 
 
 def test_what_rests_is_dropped_and_what_is_kept_is_given_away(monkeypatch):
+    monkeypatch.setattr(arena_module, "REST", 0.4)
     monkeypatch.setattr(arena_module, "KEEP", 0.4)
     monkeypatch.setattr(link_module, "KEEP", 0.4)
     used = budget.used
@@ -253,6 +254,20 @@ def test_what_rests_is_dropped_and_what_is_kept_is_given_away(monkeypatch):
         until(lambda: gc.collect() >= 0 and shared_memory_of(os.getpid()) == 0)
         warm_up(hosted)  # and it begins again
         assert np.array_equal(hosted.pool.call(timeout=20).give(8), noise(8))
+
+
+def test_what_rests_stays_for_longer_than_what_is_kept(monkeypatch):
+    monkeypatch.setattr(arena_module, "KEEP", 0.2)
+    monkeypatch.setattr(link_module, "KEEP", 0.2)
+    with hosting(Keeper()) as hosted:
+        warm_up(hosted)
+        kept = hosted.pool.call(timeout=20).give(7)
+        until(lambda: "LENT" not in states(links(hosted)[1]))
+        mine = states(links(hosted)[0])
+        time.sleep(1)
+        assert set(mine) == {"IDLE"}
+        assert states(links(hosted)[0]) == mine
+        assert np.array_equal(kept, noise(7))
 
 
 def test_the_end_of_a_session_gives_all_back(warm):
@@ -705,7 +720,7 @@ def test_a_segment_that_was_dropped_while_it_was_filled_is_not_lent():
     taken = arena.take(MIB)
     assert taken is own
     assert arena.take(MIB) is None
-    own.touched -= 1000
+    own.touched -= arena_module.KEEP + 1
     arena.trim()
     assert dropped == [own.number]
     assert not arena.lend(own)
