@@ -16,11 +16,10 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import peers, processes
-from benchmarks.measure import MismatchError, measure
+from benchmarks.measure import Budget, MismatchError, measure
 from benchmarks.plan import BENCHMARKS
 
 if TYPE_CHECKING:
-    from benchmarks.measure import Budget
     from benchmarks.peers.base import Peer
 
 
@@ -48,7 +47,11 @@ class Driver:
         # A peer that hangs inside its own C code can be ended no other way; the runner reports it.
         faulthandler.dump_traceback_later(give_up_after, exit=True)
         try:
-            return measure(plan.ways_of(self._peer)[way], plan.feed(budget), self._peer.loop)
+            do = plan.ways_of(self._peer)[way]
+            if plan.settles:
+                few = Budget(seconds=0.0, at_least=plan.settles, at_most=plan.settles)
+                measure(do, plan.feed(few), self._peer.loop)
+            return measure(do, plan.feed(budget), self._peer.loop)
         finally:
             faulthandler.cancel_dump_traceback_later()
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 KB = 1 << 10
 MB = 1 << 20
+SETTLES = 4
+"""Of echoes: what is seen twice to be missing may be made meanwhile, on both sides."""
 FLOORS = ("tcp", "grpc-stream")
 """Peers that carry bytes and call nothing: what can be had at all."""
 
@@ -64,6 +66,9 @@ class Benchmark:
     """The benchmark whose feed warms this one's ways up, when its own would take too long."""
     warms_up: bool = True
     """False where each measurement starts anew, so that there is nothing to warm up."""
+    settles: int = 0
+    """Repetitions before each measurement that do not count: after others had their turn, fresh memory comes
+    in place of what was given back meanwhile, and would be most of what is measured."""
     peers: tuple[str, ...] = ()
     """Who takes part; everybody who has the capability when empty."""
     in_quick: bool = True
@@ -124,6 +129,7 @@ def _echo(
         share=share,
         size=size,
         peers=peers,
+        settles=SETTLES if size >= MB else 0,
     )
 
 
@@ -292,6 +298,21 @@ _ALL = (
         feed=CallFeed,
         budget=Budget(seconds=0.5, at_least=200, at_most=5000),
         share=4.0,
+    ),
+    Benchmark(
+        name="handovers",
+        group="handovers",
+        title="One call at a time, and the threads it passes through",
+        figure="p50",
+        unit="µs",
+        columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
+        lower_is_better=True,
+        capability=base.Handovers,
+        method="handovers",
+        feed=CallFeed,
+        budget=Budget(seconds=0.3, at_least=200, at_most=2000),
+        share=1.5,
+        in_quick=False,
     ),
     replace(_flood(1, 2.0), in_quick=False),
     replace(_flood(10, 2.0), in_quick=False),

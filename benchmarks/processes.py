@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -90,6 +90,14 @@ def tail(file: IO[bytes], lines: int = 3) -> str:
     return " | ".join(line.strip() for line in text.splitlines()[-lines:])
 
 
+def wait_readable(file: IO[bytes], timeout: float) -> bool:
+    """Whether `file` has something to say, or has ended, within `timeout` seconds."""
+    # Not `select`: a client of hundreds of servers has descriptors with numbers beyond what that can name.
+    with selectors.DefaultSelector() as selector:
+        selector.register(file, selectors.EVENT_READ)
+        return bool(selector.select(max(0.0, timeout)))
+
+
 class ServerProcess:
     """`python -m module` in a process of its own, running from `READY address` until `stop`."""
 
@@ -113,7 +121,7 @@ class ServerProcess:
         stdout = self._process.stdout
         assert stdout is not None
         while True:
-            readable, _, _ = select.select([stdout], [], [], max(0.0, give_up_at - time.monotonic()))
+            readable = wait_readable(stdout, give_up_at - time.monotonic())
             line = stdout.readline().decode() if readable else ""
             if not line:
                 what = "ended" if readable else "was not ready in time"
@@ -164,7 +172,7 @@ class FreshProcess:
         stdout = self._process.stdout
         assert stdout is not None
         while True:
-            readable, _, _ = select.select([stdout], [], [], max(0.0, give_up_at - time.monotonic()))
+            readable = wait_readable(stdout, give_up_at - time.monotonic())
             line = stdout.readline().decode() if readable else ""
             if not line:
                 what = "ended" if readable else "did not answer in time"

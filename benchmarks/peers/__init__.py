@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 MODULES: dict[str, str] = {
     "iris": "benchmarks.peers.iris",
     "tcp": "benchmarks.peers.tcp_pickle",
+    "unix": "benchmarks.peers.bare_socket",
     "grpc-unary": "benchmarks.peers.grpc_unary",
     "grpc-stream": "benchmarks.peers.grpc_stream",
     "ray": "benchmarks.peers.ray_actor",

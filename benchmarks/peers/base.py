@@ -41,6 +41,13 @@ class Calls(Protocol):
 
 
 @runtime_checkable
+class Handovers(Protocol):
+    """As `Calls`: the ways differ in the threads that a call passes through."""
+
+    def handovers(self) -> Mapping[str, Callable[[int], Any]]: ...
+
+
+@runtime_checkable
 class Floods(Protocol):
     """Many in flight: a way takes a list of ints, issues a call for each before waiting for the first
     reply, and returns the replies in order."""

@@ -127,6 +127,9 @@ class Iris:
 
         return {"call": call, "acall": acall}
 
+    def handovers(self) -> Mapping[str, Callable[[int], Any]]:
+        return {"call": self.calls()["call"]}
+
     def floods(self) -> Mapping[str, Callable[[list[int]], Any]]:
         actors = self._actors
 
