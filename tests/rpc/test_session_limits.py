@@ -153,9 +153,14 @@ def test_over_the_servers_cap_a_call_waits_as_long_as_its_deadline_lets_it():
         held = [hosted.pool.submit().hold("gate") for _ in range(2)]
         until(lambda: hosted.server.in_flight == 2)
         waiting = hosted.pool.submit().echo(7)
-        with pytest.raises(DeadlineExceededError) as caught:
-            hosted.pool.call(timeout=1).echo(1)
-        assert not caught.value.may_have_run
+
+        def too_late() -> DeadlineExceededError:
+            with pytest.raises(DeadlineExceededError) as caught:
+                hosted.pool.call(timeout=1).echo(1)
+            return caught.value
+
+        # Unless an attempt is just on its way when the deadline passes: then nobody can say.
+        assert any(not too_late().may_have_run for _ in range(5))
         assert not waiting.done(), "room has nothing to do with the resolve timeout"
         held[0].cancel()
         assert waiting.result(20) == 7
