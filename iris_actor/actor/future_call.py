@@ -20,20 +20,20 @@ class FutureCall(PendingCall):
     def start(self) -> CallFuture:
         """Send the call; see `PendingCall.launch`."""
         self._future = future = CallFuture(self.target)
-        future.on_cancel = self.abandon
+        future.call = self
         self.launch(timed=True)
         return future
 
     def _returned(self, body: Body) -> None:
-        self._future.on_cancel = None
+        self._future.call = None
         self._future.resolve(body)
 
     def _raised(self, body: Body) -> None:
-        self._future.on_cancel = None
+        self._future.call = None
         self._future.reject(body)
 
     def _failed(self, error: Exception) -> None:
-        self._future.on_cancel = None
+        self._future.call = None
         self._future.fail(error)
 
 
