@@ -16,7 +16,7 @@ TEMPLATE = Path(__file__).with_name("performance.template.md")
 
 
 def prepare(folder: Path) -> None:
-    """Tell now, and not after a quarter of an hour, that nothing can be written."""
+    """Tell now, and not after half an hour, that nothing can be written."""
     if importlib.util.find_spec("matplotlib") is None:
         raise SystemExit("--docs draws plots and needs matplotlib: pip install matplotlib")
     try:

@@ -79,7 +79,8 @@ class Flatness:
 FLATNESS = (
     Flatness(("throughput-100000", ""), ("throughput-1000", ""), 0.9, "flat"),
     Flatness(("resolve-10000", ""), ("resolve-10", ""), 3.0, "O(1), but for the processor's caches"),
-    Flatness(("dispatch", "100 workers"), ("dispatch", "2 workers"), 0.9, "flat"),
+    Flatness(("dispatch-10000", "100 workers"), ("dispatch-10000", "2 workers"), 0.9, "flat"),
+    Flatness(("dispatch-100000", "100 workers"), ("dispatch-100000", "2 workers"), 0.9, "flat"),
 )
 
 

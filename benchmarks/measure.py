@@ -168,7 +168,8 @@ class ResolveFeed(_BudgetedFeed):
         return self.numbers
 
     def took(self, reply: Any, nanoseconds: int) -> None:
-        if list(reply) != [self.address_of(number) for number in self.numbers]:
+        found = [[endpoint.address for endpoint in result.endpoints] for result in reply]
+        if found != [[self.address_of(number)] for number in self.numbers]:
             raise MismatchError("a name was resolved to the address of another")
         self.times.append(nanoseconds)
 

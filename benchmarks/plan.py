@@ -172,6 +172,12 @@ def _pool(group: str, title: str, capability: type, size: int, share: float) -> 
     )
 
 
+def _dispatch(size: int, share: float) -> Benchmark:
+    title = f"Tiny tasks, {size:,} at once: the pool's dispatching alone"
+    whole = _pool("dispatch", title, base.Dispatches, size, share)
+    return replace(whole, name=f"dispatch-{size}", method="dispatches", in_quick=False)
+
+
 def _naps(group: str, size: int, task: Callable[[int], int], seconds: float, share: float) -> Benchmark:
     each = f"{size:,} tasks of {seconds * 1000:g} ms"
     return Benchmark(
@@ -350,17 +356,8 @@ _ALL = (
         16_384,
         1.5,
     ),
-    replace(
-        _pool(
-            "dispatch",
-            "Tiny tasks, 10,000 at once: the pool's dispatching alone",
-            base.Dispatches,
-            10_000,
-            1.5,
-        ),
-        method="dispatches",
-        in_quick=False,
-    ),
+    _dispatch(10_000, 1.0),
+    _dispatch(100_000, 4.0),
     _naps("medium", 1_000, base.doze, base.DOZE, 4.0),
     _naps("naps", 200, base.nap, base.NAP, 20.0),
     _many("crowds", f"{base.CLIENTS} client processes on one server, 10,000 calls at once", base.Crowds, 6.0),

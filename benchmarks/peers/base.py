@@ -126,7 +126,7 @@ class Maps(Protocol):
 @runtime_checkable
 class Resolves(Protocol):
     """A namespace of `names` names, from the client's cache: a way takes a list of ints, resolves the names
-    with these numbers, and returns the addresses found."""
+    with these numbers, and returns what was found: objects with `endpoints`, which have an `address` each."""
 
     def resolves(self, names: int) -> Mapping[str, Callable[[list[int]], Any]]: ...
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from benchmarks.peers.iris_fleet import Fleet
-    from iris_actor import ActorPool, EtcdResolver, WorkerPool
+    from iris_actor import ActorPool, EtcdResolver, ResolveResult, WorkerPool
 
 IMPORT = "import iris_actor\ntell(x + 1)"
 IMPORT_ALL = "from iris_actor import ActorServer, EtcdResolver, FixedResolver, WorkerPool\ntell(x + 1)"
@@ -190,10 +190,10 @@ class Iris:
         resolve = self._resolvers[names].resolve
         known = [name(number) for number in range(names)]
 
-        def addresses(numbers: list[int]) -> list[str]:
-            return [resolve(known[number]).endpoints[0].address for number in numbers]
+        def results(numbers: list[int]) -> list[ResolveResult]:
+            return [resolve(known[number]) for number in numbers]
 
-        return {"resolve": addresses}
+        return {"resolve": results}
 
     def syncs(self) -> Mapping[str, Callable[[int], Any]]:
         # Resolvers of one namespace share what they know, so that a second one has nothing to fetch.

@@ -30,8 +30,8 @@ class CallFuture(SlimFuture[Any]):
     """
 
     call: _Abandonable | None = None
-    """What is cancelled with it; None once that is over. Not a bound method, which would be one more object for
-    the garbage collector to look at, of four a call."""
+    """What is cancelled with it; None once that is over. No bound method: the collector would have one
+    more object to look at, to the four of a call."""
     _packed: Body | None = None
     _opened: tuple[Any, BaseException | None] | None = None
 

@@ -47,8 +47,8 @@ class RegistryResolver(Resolver):
         self._registry = connect_registry(source)
         self._lock = threading.Lock()  # guards the tables
         self._directories: dict[str, Directory] = {}
-        self._full_names: dict[str, str] = {}
-        self._results: dict[str, ResolveResult] = {}
+        # By name: what was found last, and at which revision of which directory.
+        self._found: dict[str, tuple[int, Directory, ResolveResult]] = {}
         self._closed = False
         self._directory(self.namespace)
 
@@ -63,20 +63,27 @@ class RegistryResolver(Resolver):
                     directory = self._directories[namespace] = self._registry.directory(namespace)
         return directory
 
-    def _full(self, name: str) -> str:
-        full = self._full_names.get(name)
-        if full is None:
-            full = self._full_names[name] = self.qualify(name, framework=True)
-        return full
+    def _place(self, name: str) -> tuple[str, Directory]:
+        full = self.qualify(name, framework=True)
+        return full, self._directory(full.split("/", 1)[0])
 
     def resolve(self, name: str) -> ResolveResult:
-        full = self._full(name)
-        directory = self._directory(full.split("/", 1)[0])
+        found = self._found.get(name)
+        # One table is looked at where nothing has changed: of thousands of names, each look misses the
+        # processor's caches several times.
+        if found is not None and found[1].revision == found[0]:
+            return found[2]
+        return self._look_up(name, found)
+
+    def _look_up(self, name: str, found: tuple[int, Directory, ResolveResult] | None) -> ResolveResult:
+        full, directory = self._place(name)
+        revision = directory.revision  # before the endpoints: after a change in between we look again
         endpoints = directory.endpoints(full)
-        known = self._results.get(full)
-        if known is not None and known.endpoints is endpoints:
-            return known
-        result = self._results[full] = ResolveResult(full, endpoints, directory.revision)
+        if found is not None and found[2].endpoints is endpoints:
+            result = found[2]
+        else:
+            result = ResolveResult(full, endpoints, revision)
+        self._found[name] = revision, directory, result
         return result
 
     def list(self, prefix: str = "", *, timeout: float | None = 5.0) -> list[str]:
@@ -86,16 +93,16 @@ class RegistryResolver(Resolver):
         return directory.names(full)
 
     def subscribe(self, name: str, on_change: Callable[[], None]) -> Callable[[], None]:
-        full = self._full(name)
+        full, directory = self._place(name)
 
         def changed(names: frozenset[str]) -> None:
             if full in names:
                 on_change()
 
-        return self._directory(full.split("/", 1)[0]).subscribe(changed)
+        return directory.subscribe(changed)
 
     def wait_synced(self, name: str, timeout: float | None = None) -> bool:
-        return self._directory(self._full(name).split("/", 1)[0]).wait_synced(timeout)
+        return self._place(name)[1].wait_synced(timeout)
 
     def close(self) -> None:
         with self._lock:

@@ -29,7 +29,12 @@ class DirectoryHandle:
 
     @property
     def revision(self) -> int:
-        """Registry revision that the cache is at; it only grows."""
+        """Registry revision that the cache is at; it only grows.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
         return self._cache.revision
 
     @property

@@ -196,6 +196,27 @@ def test_resolving_a_name_that_nobody_serves_is_empty(resolver):
         result.first()
 
 
+def test_a_change_in_the_middle_of_a_look_up_is_seen_by_the_next_one(resolver, start, monkeypatch):
+    start("calculator")
+    until(lambda: not resolver.resolve("calculator").is_empty)
+    handle = resolver._directory(resolver.namespace)
+    read = type(handle).endpoints
+
+    def read_just_before_a_change(self, name):
+        monkeypatch.undo()
+        endpoints = read(self, name)
+        start("calculator")
+        until(lambda: len(read(self, name)) == 2)
+        return endpoints
+
+    start("another")  # so that the next one looks again
+    until(lambda: not resolver.resolve("another").is_empty)
+    monkeypatch.setattr(type(handle), "endpoints", read_just_before_a_change)
+    assert len(resolver.resolve("calculator").endpoints) == 1
+    assert len(resolver.resolve("calculator").endpoints) == 2
+    assert resolver.resolve("calculator") is resolver.resolve("calculator")
+
+
 def test_two_actors_on_one_server_share_a_connection_and_not_their_queue(resolver, start):
     start("one", "two")
     held = resolver.lookup("one").submit(timeout=20).hold("gate")
