@@ -17,9 +17,12 @@ from typing import Any, TypeVar
 
 from iris_actor.errors import ForkedProcessError
 from iris_actor.rpc.buffers import keep_freed_memory
+from iris_actor.rpc.limits import KIB
 from iris_actor.rpc.loop_queue import LoopQueue
 
 T = TypeVar("T")
+
+_SCRATCH = 64 * KIB
 
 _lock = threading.Lock()
 _current: IOThread | None = None
@@ -32,11 +35,13 @@ class IOThread:
     Attributes:
         loop: the loop.
         call_soon: runs a function in the loop (`LoopQueue.call_soon`).
+        scratch: memory for what the loop reads and uses at once, of whichever connection.
     """
 
     def __init__(self) -> None:
         self.loop = _new_loop()
         self.call_soon = LoopQueue(self.loop).call_soon
+        self.scratch = memoryview(bytearray(_SCRATCH))
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._thread = threading.Thread(target=self._run, name="iris-io", daemon=True)
         self._thread.start()

@@ -22,10 +22,10 @@ from iris_actor.rpc.limits import KIB, MAX_MESSAGE
 from iris_actor.rpc.switch import is_on
 
 _LENGTH = struct.Struct("<I")
-_READ = 64 * KIB
-"""Bytes that an idle lane has memory for; it grows with the messages."""
 _BUFFER = 1024 * KIB
 """Bytes that the kernel is asked to hold for each direction; it grants what `net.core.wmem_max` allows."""
+_SMALL = 64 * KIB
+"""Bytes below which a message is put behind its length by a copy."""
 _MOST_FDS = 8
 """File descriptors that may arrive before somebody takes them."""
 _ANCILLARY = socket.CMSG_SPACE(_MOST_FDS * array("i").itemsize)
@@ -83,7 +83,7 @@ class Lane:
         self._unsent: memoryview | None = None
         self._unsent_fd = -1
         self._fds: deque[int] = deque()
-        self._room = memoryview(bytearray(_READ))
+        self._room = io.scratch  # until a message comes in parts
         self._filled = 0  # what arrived of the next message, length included
         self.closed = False
 
@@ -117,7 +117,7 @@ class Lane:
                 until the other side has answered.
         """
         length = _LENGTH.pack(len(message))
-        if len(message) < _READ:
+        if len(message) < _SMALL:
             self._push(memoryview(length + message), fd)
             return
         try:
@@ -180,28 +180,38 @@ class Lane:
 
     def _read(self) -> bool:
         # Into the same memory again and again: whoever takes a message copies what it wants of it.
-        count, ancillary, _, _ = self._sock.recvmsg_into([self._room[self._filled :]], _ANCILLARY)
+        room = self._room
+        count, ancillary, _, _ = self._sock.recvmsg_into([room[self._filled :]], _ANCILLARY)
         if ancillary:
             self._receive_fds(ancillary)
         end = self._filled + count
-        room, at = self._room, 0
-        while end - at >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(room, at)
-            if size > self.limit:
-                raise ProtocolError(f"a message of {size} bytes is over the limit of {self.limit}")
-            start = at + _LENGTH.size
-            if start + size > end:
-                if size + _LENGTH.size > len(room):
-                    self._room = memoryview(bytearray(size + _READ))
+        at = 0
+        while True:
+            needed = _LENGTH.size
+            if end - at >= needed:
+                (size,) = _LENGTH.unpack_from(room, at)
+                if size > self.limit:
+                    raise ProtocolError(f"a message of {size} bytes is over the limit of {self.limit}")
+                needed += size
+            if end - at < needed:
                 break
-            at = start + size
+            start, at = at + _LENGTH.size, at + needed
             self.on_message(room[start:at])
             if self.closed:
                 return True
         self._filled = end - at
-        if self._filled and (at or self._room is not room):
-            self._room[: self._filled] = room[at:end]
+        if self._filled:
+            self._keep(at, needed)
         return count > 0
+
+    def _keep(self, at: int, needed: int) -> None:
+        """Keep the part of a message, of `needed` bytes in all, that stands in the room from `at` on."""
+        room = self._room
+        if room is self._io.scratch or needed > len(room):
+            self._room = memoryview(bytearray(needed + len(self._io.scratch)))
+        elif not at:
+            return
+        self._room[: self._filled] = room[at : at + self._filled]
 
     def _receive_fds(self, ancillary: list[tuple[int, int, bytes]]) -> None:
         for level, kind, data in ancillary:

@@ -21,7 +21,8 @@ import psutil
 import pytest
 
 from iris_actor import Credentials
-from iris_actor.rpc.lane import SWITCH
+from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.lane import SWITCH, Lane
 from tests.support.lab import Lab
 from tests.support.processes import ServerProcess
 from tests.support.serving import Hosted, hosting, lookup_at
@@ -207,6 +208,37 @@ def test_a_message_that_comes_byte_by_byte_is_one_message(hosted):
             time.sleep(0.002)
         assert sock.recv(100) == b""
     assert over_lane(hosted)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lanes_that_read_parts_of_messages_in_turns_keep_them_apart(seed):
+    io = io_thread()
+    dice = random.Random(seed)
+    lanes, received, streams = [], [], []
+    for _ in range(4):
+        ours, theirs = socket.socketpair()
+        lane = Lane(io, theirs)
+        messages: list[bytes] = []
+        lane.on_message = lambda view, messages=messages: messages.append(bytes(view))
+        received.append(messages)
+        lanes.append(lane)
+        sent = [dice.randbytes(int(10 ** dice.uniform(0, 5.5))) for _ in range(60)] + [b""]
+        dice.shuffle(sent)
+        data = b"".join(len(message).to_bytes(4, "little") + message for message in sent)
+        streams.append((ours, sent, data))
+        io.call_soon(lane.start)
+    rest = [memoryview(data) for _, _, data in streams]
+    while any(rest):
+        number = dice.choice([number for number, data in enumerate(rest) if data])
+        piece = rest[number][: int(10 ** dice.uniform(0, 5.3))]
+        rest[number] = rest[number][len(piece) :]
+        streams[number][0].sendall(piece)
+    for messages, (_, sent, _) in zip(received, streams, strict=True):
+        until(lambda messages=messages, sent=sent: len(messages) == len(sent))
+        assert messages == sent
+    for lane, (ours, _, _) in zip(lanes, streams, strict=True):
+        io.call_soon(lane.close)
+        ours.close()
 
 
 # --- faults -------------------------------------------------------------------------------------------
