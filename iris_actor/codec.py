@@ -22,7 +22,10 @@ from typing import Any
 from iris_actor.errors import RemoteError, RemoteTraceback, SerializationError
 
 OUT_OF_BAND = 64 * 1024
-"""Bytes from which a buffer travels beside the pickle stream; below, copying is cheaper than bookkeeping."""
+"""Bytes from which a buffer may travel beside the pickle stream; below, copying costs less."""
+ONE_PIECE = 256 * 1024
+"""Bytes of such buffers that go into the stream all the same: what is no larger travels in one piece, in one
+frame. Several pieces cost more than copying that much."""
 
 _PROTOCOL = 5
 _ATOMS = frozenset({int, float, str, bool, bytes, type(None)})
@@ -157,7 +160,9 @@ def travel_by_value(module: ModuleType) -> None:
 
 
 def dumps(value: Any) -> Body:
-    """The body of `value`. Buffers over 64 KiB are referenced, not copied; bytes as well, unless nested.
+    """The body of `value`. Large buffers are referenced, not copied; bytes as well, unless nested.
+
+    Those are buffers of 64 KiB and more, from where all of them together are over 256 KiB.
 
     Raises:
         SerializationError: (a TypeError) when the value cannot be pickled.
@@ -185,17 +190,22 @@ def dumps(value: Any) -> Body:
 
 def _dump_with(pickler_class: type[pickle.Pickler], value: Any) -> Body:
     buffers: list[memoryview] = []
+    room = ONE_PIECE
 
     def take(buffer: pickle.PickleBuffer) -> bool:
+        nonlocal room
         raw = buffer.raw()
         if raw.nbytes < OUT_OF_BAND:
+            return True
+        if raw.nbytes <= room:
+            room -= raw.nbytes
             return True
         buffers.append(raw)
         return False
 
     stream = io.BytesIO()
     pickler_class(stream, _PROTOCOL, buffer_callback=take).dump(value)
-    return Body(stream.getbuffer() if stream.tell() >= OUT_OF_BAND else stream.getvalue(), tuple(buffers))
+    return Body(stream.getbuffer() if stream.tell() > 2 * ONE_PIECE else stream.getvalue(), tuple(buffers))
 
 
 def dump_arguments(target: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Body:

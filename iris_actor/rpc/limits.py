@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from iris_actor.codec import ONE_PIECE
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-INLINE = 64 * KIB
-"""Bytes up to which a body stands in its frame; a larger one travels as chunks."""
+INLINE = ONE_PIECE + 4 * KIB
+"""Bytes up to which a body stands in its frame, the pickle around a buffer included; a larger one travels as
+chunks."""
+
+COUNTED = 64 * KIB
+"""Bytes from which a body counts for `Limits.max_pending_bytes`. The number of calls bounds smaller ones."""
 
 CHUNK = 512 * KIB
 """Bytes of one chunk: large enough for full speed, small enough to delay a small call by less than 1 ms."""

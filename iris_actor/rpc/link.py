@@ -5,7 +5,7 @@
     any thread ── send(kind, fields) ─► outbox ─┐
                                                 ├─► next packet ─► kept until acknowledged ─► stream
     large bodies ─► chunks (window) ────────────┘
-              └───► shared memory (`Arena`), where the other side is on this host
+              └───► `SharedMemory`, where the other side is on this host
 
 Whatever was queued while the last packet was being written goes out as the next one: batches form by
 themselves, and a lone frame leaves at once. Small frames and chunks take turns, so a large body delays
@@ -25,17 +25,17 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from iris_actor._proto.session_pb2 import Packet, Segment
 from iris_actor.codec import Body
 from iris_actor.errors import PayloadTooLargeError, ProtocolError
 from iris_actor.rpc import buffers
-from iris_actor.rpc.arena import KEEP, Arena, OwnSegment
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.lane import Lane
 from iris_actor.rpc.limits import INLINE, PACKET_BYTES, PACKET_FRAMES, WINDOW
-from iris_actor.rpc.loans import Loans
+from iris_actor.rpc.shared_memory import SharedMemory
 from iris_actor.rpc.transfer import IncomingTransfer, OutgoingTransfer
 from iris_actor.rpc.wire import decode, encode_chunk
 
@@ -74,12 +74,7 @@ class Link:
         self._on_flushed: list[Callable[[], None]] = []
         self._stream: object | None = None
         self._lane: Lane | None = None
-        self.arena = Arena(self._offer_soon, self._drop)
-        self.loans = Loans(self._give_back)
-        self._offers: deque[OwnSegment] = deque()
-        self._lent: dict[int, int] = {}  # transfers of the packet at hand, and the segments they stand in
-        self._may_lend = False  # whether a lane ever was
-        self._trim_timer: Any = None
+        self.memory = SharedMemory(io, partial(self.send, "segments"), self._wake)
         # Held from the making of a packet until it is on its way, so that they leave in order.
         self._writing = threading.Lock()
         self.closed = False
@@ -111,25 +106,13 @@ class Link:
             self.queue(kind, fields)
             return None
         parts = [memoryview(body.data), *body.buffers]
-        number = self._lend(parts, body.nbytes)
+        number = self.memory.lend(parts, body.nbytes)
         if copy and not number:
             parts = [parts[0], *buffers.own(body).buffers]
         transfer = OutgoingTransfer(parts, number)
         fields["parts"] = {"transfer": transfer.id, "sizes": transfer.sizes}
         self.queue(kind, fields, transfer)
         return transfer
-
-    def _lend(self, parts: list[memoryview], size: int) -> int:
-        """Copy the parts of a body to a segment; returns its number, or 0 when there is none for it."""
-        segment = self.arena.take(size) if self._may_lend else None
-        if segment is None:
-            return 0
-        try:
-            segment.fill(parts)
-        except BaseException:  # Ctrl-C
-            self.arena.give_back(segment)
-            raise
-        return segment.number if self.arena.lend(segment) else 0
 
     def flush(self, *, eager: bool = False) -> None:
         """See to it that what is queued goes out.
@@ -170,8 +153,8 @@ class Link:
             self._acknowledged(received)
             self._replay = deque(data for _, data, _ in self._kept)
             self._lane = stream if isinstance(stream, Lane) else None
+        self.memory.attached(over_lane=self._lane is not None)
         if self._lane is not None:
-            self._may_lend = True
             self._wake()
 
     def detach(self, stream: object) -> None:
@@ -179,8 +162,7 @@ class Link:
         if self._stream is stream:
             with self._writing:
                 self._stream = self._lane = None
-            self._offers.clear()
-            self.arena.lost()
+            self.memory.detached()
             self._notify_flushed()
 
     async def write_all(self, stream: object, write: Callable[[bytes], Awaitable[None]]) -> None:
@@ -206,13 +188,10 @@ class Link:
         self._bulk_acknowledged = self._bulk_sent
         self._replay.clear()
         self._incoming.clear()
-        self._offers.clear()
-        self.arena.close()
-        self.loans.close()
-        for timer in (self._ack_timer, self._trim_timer):
-            if timer is not None:
-                timer.cancel()
-        self._ack_timer = self._trim_timer = None
+        self.memory.close()
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
         self._wake()
         self._notify_flushed()
         return unsent
@@ -246,8 +225,7 @@ class Link:
         lane = self._lane
         if lane is None or not lane.go_on():
             return
-        while self._offers and not lane.blocked:
-            self._offer(lane, self._offers.popleft())
+        self.memory.write_offers(lane)
         while not lane.blocked and (data := self._next()) is not None:
             lane.send(data)
 
@@ -337,7 +315,7 @@ class Link:
         seq = packet.seq
         if not seq:
             for note in packet.segments:
-                self._offered(stream, note)
+                self.memory.offered(stream, note)
             return
         if seq <= self.received:
             return
@@ -349,10 +327,9 @@ class Link:
             self._take_chunk(packet, bulk)
         elif packet.segments:
             for note in packet.segments:
-                self._note(note)
+                self.memory.note(note)
             self._on_packet(packet)
-            while self._lent:  # with what nobody waits for any more
-                self._give_back(self._lent.popitem()[1])
+            self.memory.return_unclaimed()
         else:
             self._on_packet(packet)
 
@@ -371,8 +348,9 @@ class Link:
             raise PayloadTooLargeError(
                 f"{sum(sizes)} bytes are over the limit of {self.max_payload} (Limits.max_payload)"
             )
-        if transfer in self._lent:
-            on_complete(self.loans.body(self._lent.pop(transfer), sizes))
+        body = self.memory.claim(transfer, sizes)
+        if body is not None:
+            on_complete(body)
         else:
             self._incoming[transfer] = IncomingTransfer(sizes, on_complete)
 
@@ -385,54 +363,6 @@ class Link:
         transfer = self._incoming.get(chunk.transfer)
         if transfer is not None and transfer.put(chunk.part, chunk.offset, bulk):
             self._incoming.pop(chunk.transfer, None)
-
-    # --- shared memory ------------------------------------------------------------------------------
-
-    def _offer_soon(self, own: OwnSegment) -> None:
-        self._io.call_soon(lambda: self._offer_later(own))
-
-    def _offer_later(self, own: OwnSegment) -> None:
-        if self._lane is None:
-            self.arena.lost()
-            return
-        self._offers.append(own)
-        if self._trim_timer is None:
-            self._trim_timer = self._io.loop.call_later(KEEP, self._trim)
-        self._wake()
-
-    @staticmethod
-    def _offer(lane: Lane, own: OwnSegment) -> None:
-        # Not kept for another stream, which would bring it without its memory.
-        packet = Packet()
-        note = packet.segments.add(number=own.number, event=Segment.OFFERED, size=own.size)
-        note.inode = own.segment.inode
-        lane.send(packet.SerializeToString(), own.segment.fd)
-
-    def _offered(self, stream: object, note: Segment) -> None:
-        fd = stream.take_fd() if isinstance(stream, Lane) else None
-        if fd is not None and self.loans.map(note.number, note.size, note.inode, fd):
-            self.send("segments", {"number": note.number, "event": Segment.MAPPED})
-
-    def _note(self, note: Segment) -> None:
-        event = note.event
-        if event == Segment.LENT:
-            self._lent[note.transfer] = note.number
-        elif event == Segment.RETURNED:
-            self.arena.returned(note.number)
-        elif event == Segment.MAPPED:
-            self.arena.mapped(note.number)
-        elif event == Segment.DROPPED:
-            self.loans.drop(note.number)
-
-    def _give_back(self, number: int) -> None:
-        self._io.call_soon(lambda: self.send("segments", {"number": number, "event": Segment.RETURNED}))
-
-    def _drop(self, number: int) -> None:
-        self.send("segments", {"number": number, "event": Segment.DROPPED})
-
-    def _trim(self) -> None:
-        left = self.arena.trim()
-        self._trim_timer = self._io.loop.call_later(KEEP / 4, self._trim) if left else None
 
     def _acknowledged(self, seq: int) -> None:
         kept = self._kept

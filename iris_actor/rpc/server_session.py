@@ -17,7 +17,7 @@ from iris_actor.errors import PayloadTooLargeError
 from iris_actor.rpc.incoming_call import Caller, IncomingCall, SessionCall
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.lane import Lane
-from iris_actor.rpc.limits import MAX_MESSAGE, Limits
+from iris_actor.rpc.limits import COUNTED, MAX_MESSAGE, Limits
 from iris_actor.rpc.link import Fields, Link
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.transfer import OutgoingTransfer
@@ -197,7 +197,9 @@ class ServerSession:
         load = self._load
         call = SessionCall(self, frame, load.limits.max_payload)
         data = frame.data
-        size = 0 if data else sum(frame.parts.sizes)
+        size = len(data) if data else sum(frame.parts.sizes)
+        if size < COUNTED:
+            size = 0
         too_large = load.too_large(size) if size else None
         refusal = load.refusal(len(self.calls), size)
         self.calls[call.id] = call
@@ -209,6 +211,8 @@ class ServerSession:
         elif refusal is not None:
             call.send_failure(Status.BACKPRESSURE, refusal, may_have_run=False)
         elif data:
+            if size:
+                load.pending_bytes[call] = size
             call.body = Body(data)
             self._dispatcher.dispatch(call)
         else:

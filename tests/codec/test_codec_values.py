@@ -198,7 +198,7 @@ def test_text_that_is_no_json_is_named_in_the_error():
 
 
 def test_a_body_shows_its_size_and_not_its_content():
-    assert repr(codec.dumps(np.zeros(10_000))).endswith("1 buffers of 80000)")
+    assert repr(codec.dumps(np.zeros(100_000))).endswith("1 buffers of 800000)")
 
 
 def test_a_module_as_a_value_travels_by_name():
@@ -209,9 +209,23 @@ class Text(bytes):
     """Not just bytes."""
 
 
-@pytest.mark.parametrize("data", [b"x" * (codec.OUT_OF_BAND - 1), b"x" * codec.OUT_OF_BAND, b"x" * 5_000_000])
+@pytest.mark.parametrize("size", [100, 60_000, 65_536, 100_000, 200_000, 262_144, 300_000])
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_arrays_travel_in_the_stream_as_long_as_they_are_small_together(size, count):
+    arrays = [np.full(size, number, np.uint8) for number in range(count)]
+    body = codec.dumps(arrays)
+    inside = 256 * 1024 // size if size >= 65_536 else count
+    assert len(body.buffers) == max(0, count - inside)
+    back = codec.loads(own(body))
+    assert all(np.array_equal(one, other) for one, other in zip(back, arrays, strict=True))
+    for array in codec.loads(body)[:inside]:
+        np.add(array, 1, out=array)  # on memory of its own
+    assert [array[0] for array in arrays] == list(range(count))
+
+
+@pytest.mark.parametrize("data", [b"x" * 100_000, b"x" * (codec.ONE_PIECE + 1), b"x" * 5_000_000])
 def test_large_bytes_travel_beside_the_stream_and_arrive_as_bytes(data):
-    large = len(data) >= codec.OUT_OF_BAND
+    large = len(data) > codec.ONE_PIECE
     body = codec.dumps(data)
     assert [buffer.nbytes for buffer in body.buffers] == [len(data)] * large
     assert type(codec.loads(body)) is bytes

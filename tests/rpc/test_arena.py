@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import hashlib
+import math
 import os
 import random
 import socket
@@ -27,13 +28,14 @@ import pytest
 from iris_actor import Limits
 from iris_actor.errors import DeadlineExceededError, ProtocolError
 from iris_actor.rpc import arena as arena_module
-from iris_actor.rpc import link as link_module
+from iris_actor.rpc import shared_memory as shared_memory_module
 from iris_actor.rpc.arena import Arena, OwnSegment, budget
 from iris_actor.rpc.limits import KIB, MIB
 from iris_actor.rpc.link import Link
 from iris_actor.rpc.loans import Loans
 from iris_actor.rpc.segment import SWITCH, Segment, layout
 from iris_actor.rpc.sessions import sessions
+from iris_actor.rpc.shared_memory import SharedMemory
 from tests.rpc.test_lane import cut, over_lane, stranger
 from tests.support.lab import Lab
 from tests.support.processes import ServerProcess, run_script
@@ -75,7 +77,7 @@ def links(hosted: Hosted) -> tuple[Link, Link]:
 
 
 def states(link: Link) -> list[str]:
-    return sorted(own.state.value for own in link.arena._segments.values())
+    return sorted(own.state.value for own in link.memory.arena._segments.values())
 
 
 def shared_memory_of(pid: int) -> int:
@@ -103,7 +105,7 @@ def warm_up(hosted: Hosted) -> None:
 
     def shared() -> bool:
         assert np.array_equal(hosted.pool.call(timeout=20).echo(data), data)
-        return all(link.arena.lent for link in links(hosted))
+        return all(link.memory.arena.lent for link in links(hosted))
 
     until(shared)
 
@@ -118,7 +120,7 @@ def all_home(hosted: Hosted) -> bool:
 
 def test_arrays_cross_in_both_directions_and_may_be_written_to(warm):
     client, server = links(warm)
-    before = client.loans.taken, server.loans.taken
+    before = client.memory.loans.taken, server.memory.loans.taken
     for seed in range(20):
         data = noise(seed)
         back = warm.pool.call(timeout=20).echo(data)
@@ -127,23 +129,23 @@ def test_arrays_cross_in_both_directions_and_may_be_written_to(warm):
         back += 1
         assert not np.array_equal(back, data)
         del back
-    assert client.loans.taken - before[0] > 10
-    assert server.loans.taken - before[1] > 10
+    assert client.memory.loans.taken - before[0] > 10
+    assert server.memory.loans.taken - before[1] > 10
     until(lambda: all_home(warm))
-    assert len(client.arena._segments) <= 3
-    assert len(server.arena._segments) <= 3
+    assert len(client.memory.arena._segments) <= 3
+    assert len(server.memory.arena._segments) <= 3
 
 
 def test_a_body_of_many_parts_of_odd_sizes_arrives_whole(warm):
     parts = {n: noise(n, 70_001 + 977 * n) for n in range(12)}
     parts[99] = noise(99, 0)
-    taken = links(warm)[1].loans.taken
+    taken = links(warm)[1].memory.loans.taken
     for _ in range(10):
         back = warm.pool.call(timeout=20).echo((parts, "text" * 50_000, b"bytes" * 50_000))
         assert all(np.array_equal(back[0][n], part) for n, part in parts.items())
         assert back[1:] == ("text" * 50_000, b"bytes" * 50_000)
         del back
-    assert links(warm)[1].loans.taken > taken
+    assert links(warm)[1].memory.loans.taken > taken
 
 
 @pytest.mark.parametrize("size", [1, 64 * KIB, 256 * KIB - 1, 256 * KIB, MIB + 1, 5 * MIB, 20 * MIB])
@@ -160,7 +162,7 @@ def test_what_is_too_large_for_a_segment_travels_in_chunks(hosted, monkeypatch):
         data = noise(size, size)  # and the pickle stream beside it
         for _ in range(4):
             assert np.array_equal(hosted.pool.call(timeout=60).echo(data), data)
-    assert [link.loans.taken for link in links(hosted)] == [0, 0]
+    assert [link.memory.loans.taken for link in links(hosted)] == [0, 0]
 
 
 def test_what_is_kept_stays_as_it_was_however_much_comes_after_it(warm):
@@ -198,11 +200,11 @@ def test_futures_may_be_changed_as_soon_as_they_are_submitted(warm):
 
 
 def test_streams_of_large_items_keep_their_order(warm):
-    before = links(warm)[0].loans.taken
+    before = links(warm)[0].memory.loans.taken
     for seed, item in enumerate(warm.pool.stream().stream(40)):
         assert np.array_equal(item, noise(seed))
         assert item.flags.writeable
-    assert links(warm)[0].loans.taken > before
+    assert links(warm)[0].memory.loans.taken > before
 
 
 def test_it_can_be_switched_off(monkeypatch):
@@ -210,7 +212,7 @@ def test_it_can_be_switched_off(monkeypatch):
     with hosting(Keeper()) as hosted:
         for seed in range(5):
             assert np.array_equal(hosted.pool.call(timeout=20).echo(noise(seed)), noise(seed))
-        assert [link.loans.taken for link in links(hosted)] == [0, 0]
+        assert [link.memory.loans.taken for link in links(hosted)] == [0, 0]
 
 
 def test_one_side_may_not_want_it(monkeypatch):
@@ -219,18 +221,18 @@ def test_one_side_may_not_want_it(monkeypatch):
         assert hosted.pool.call(timeout=20).echo(1) == 1  # its session begins, on both sides, without
         monkeypatch.delenv(SWITCH)
         client, server = links(hosted)
-        client.arena._closed = False  # the caller would, the server would not
+        client.memory.arena._closed = False  # the caller would, the server would not
         for seed in range(6):
             assert np.array_equal(hosted.pool.call(timeout=20).echo(noise(seed)), noise(seed))
         until(lambda: states(client) == ["OFFERED"])
-        assert server.loans.taken == client.loans.taken == 0
+        assert server.memory.loans.taken == client.memory.loans.taken == 0
 
 
 def test_without_a_lane_there_is_none(without_lane):
     with hosting(Keeper()) as hosted:
         for seed in range(5):
             assert np.array_equal(hosted.pool.call(timeout=20).echo(noise(seed)), noise(seed))
-        assert [link.loans.taken for link in links(hosted)] == [0, 0]
+        assert [link.memory.loans.taken for link in links(hosted)] == [0, 0]
 
 
 # --- memory comes back --------------------------------------------------------------------------------
@@ -239,7 +241,7 @@ def test_without_a_lane_there_is_none(without_lane):
 def test_what_rests_is_dropped_and_what_is_kept_is_given_away(monkeypatch):
     monkeypatch.setattr(arena_module, "REST", 0.4)
     monkeypatch.setattr(arena_module, "KEEP", 0.4)
-    monkeypatch.setattr(link_module, "KEEP", 0.4)
+    monkeypatch.setattr(shared_memory_module, "KEEP", 0.4)
     used = budget.used
     with hosting(Keeper()) as hosted:
         warm_up(hosted)
@@ -258,7 +260,7 @@ def test_what_rests_is_dropped_and_what_is_kept_is_given_away(monkeypatch):
 
 def test_what_rests_stays_for_longer_than_what_is_kept(monkeypatch):
     monkeypatch.setattr(arena_module, "KEEP", 0.2)
-    monkeypatch.setattr(link_module, "KEEP", 0.2)
+    monkeypatch.setattr(shared_memory_module, "KEEP", 0.2)
     with hosting(Keeper()) as hosted:
         warm_up(hosted)
         kept = hosted.pool.call(timeout=20).give(7)
@@ -284,9 +286,9 @@ def test_what_an_actor_keeps_does_not_keep_its_server():
     gone = weakref.ref(keeper)
     with hosting(keeper) as hosted:
         warm_up(hosted)
-        taken = links(hosted)[1].loans.taken
+        taken = links(hosted)[1].memory.loans.taken
         hosted.pool.call(timeout=20).keep(noise(1))
-        assert links(hosted)[1].loans.taken > taken
+        assert links(hosted)[1].memory.loans.taken > taken
     del keeper, hosted
     until(lambda: gc.collect() >= 0 and gone() is None and shared_memory_of(os.getpid()) == 0)
 
@@ -327,7 +329,7 @@ def test_a_process_and_a_session_have_only_so_much(monkeypatch, hosted):
     assert budget.used <= arena_module.MOST_OF_PROCESS
     monkeypatch.setattr(arena_module, "MOST_OF_PROCESS", 1 << 30)
     monkeypatch.setattr(arena_module, "MOST_OF_LINK", 8 * MIB)
-    arena = links(hosted)[1].arena
+    arena = links(hosted)[1].memory.arena
     arena._not_before = 0.0
     for seed in range(20, 40):
         kept.append(hosted.pool.call(timeout=20).give(seed))
@@ -338,7 +340,7 @@ def test_a_process_and_a_session_have_only_so_much(monkeypatch, hosted):
 
 def test_other_sizes_take_the_place_of_what_is_idle(monkeypatch, hosted):
     monkeypatch.setattr(arena_module, "MOST_OF_LINK", 9 * MIB)
-    arena = links(hosted)[1].arena
+    arena = links(hosted)[1].memory.arena
     for size in (MIB, 2 * MIB, 3 * MIB, 4 * MIB, 5 * MIB, MIB):
 
         def shared(size: int = size) -> bool:
@@ -352,7 +354,8 @@ def test_other_sizes_take_the_place_of_what_is_idle(monkeypatch, hosted):
 
 def test_a_segment_is_not_much_larger_than_what_it_is_lent_with(warm):
     """Else a small array that is kept would keep all of it."""
-    arena = links(warm)[1].arena
+    arena = links(warm)[1].memory.arena
+    arena._not_before = math.inf  # they get none of their own
     before = arena.lent
     for _ in range(2):
         warm.pool.call(timeout=20).give(1, 300 * KIB)
@@ -370,7 +373,7 @@ def test_a_killed_server_leaves_what_it_lent_and_nothing_else():
         def shared() -> bool:
             """In both directions; asked again, since it takes calls to get there."""
             assert np.array_equal(pool.call(timeout=20).echo(data), data)
-            taken = sessions.get(server.address, None)._link.loans.taken
+            taken = sessions.get(server.address, None)._link.memory.loans.taken
             return taken > 0 and shared_memory_of(server.pid) >= 2
 
         until(shared)
@@ -451,7 +454,7 @@ def test_cut_lanes_lose_and_repeat_nothing(warm):
 def test_an_offer_that_does_not_arrive_is_taken_back(hosted, monkeypatch):
     """The lane is cut as soon as it was sent, before anybody can have read it."""
     offers = 0
-    offer = Link._offer
+    offer = SharedMemory._write_offer
 
     def offer_and_cut(lane: Any, own: OwnSegment) -> None:
         nonlocal offers
@@ -460,7 +463,7 @@ def test_an_offer_that_does_not_arrive_is_taken_back(hosted, monkeypatch):
         if offers <= 3:
             lane._sock.shutdown(socket.SHUT_RDWR)
 
-    monkeypatch.setattr(Link, "_offer", staticmethod(offer_and_cut))
+    monkeypatch.setattr(SharedMemory, "_write_offer", staticmethod(offer_and_cut))
     warm_up(hosted)
     assert offers > 3
     until(lambda: "OFFERED" not in states(links(hosted)[0]) + states(links(hosted)[1]))
@@ -480,9 +483,9 @@ def noise(seed):
 
 def lent(seed):
     while True:
-        taken = sessions.get(sys.argv[1], None)._link.loans.taken
+        taken = sessions.get(sys.argv[1], None)._link.memory.loans.taken
         array = pool.call(timeout=20).echo(noise(seed))
-        if sessions.get(sys.argv[1], None)._link.loans.taken > taken:
+        if sessions.get(sys.argv[1], None)._link.memory.loans.taken > taken:
             return array
 
 def same(array, seed):
@@ -549,7 +552,7 @@ while time.monotonic() < end:
         hit += 1
 for n in range(20):
     assert np.array_equal(pool.call(timeout=20).echo(data), data)
-print("survived", hit > 50, sessions.get(sys.argv[1], None)._link.loans.taken > 20)
+print("survived", hit > 50, sessions.get(sys.argv[1], None)._link.memory.loans.taken > 20)
 """
 
 
@@ -570,7 +573,7 @@ held = [pool.call(timeout=20).echo(data) for _ in range(30)]
 cycle = [held]
 cycle.append(cycle)
 sys.modules["kept"] = held
-print(sessions.get(sys.argv[1], None)._link.loans.taken > 0)
+print(sessions.get(sys.argv[1], None)._link.memory.loans.taken > 0)
 """
 
 
@@ -600,7 +603,7 @@ for n in range(12):
     data += 1
     assert np.array_equal(pool.call(timeout=20).echo(data), data)
 link = sessions.get(sys.argv[1], None)._link
-print(link.arena.lent, link.loans.taken > 0)
+print(link.memory.arena.lent, link.memory.loans.taken > 0)
 """
 _NO_LARGE_FILES = "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))"
 _NO_DESCRIPTORS = """
