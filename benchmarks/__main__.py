@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "--rounds", type=above_zero(int), help="rounds of each benchmark (default: 5; quick: 2)"
     )
     parsed.add_argument(
-        "--seconds", type=above_zero(float), help="time for the whole run (default: 1500; quick: 84)"
+        "--seconds", type=above_zero(float), help="time for the whole run (default: 1800; quick: 84)"
     )
     parsed.add_argument("--json", type=Path, metavar="FILE", help="write everything measured, by round")
     parsed.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
@@ -88,7 +88,7 @@ def measured(arguments: argparse.Namespace) -> Results:
         peers=arguments.peers,
         benchmarks=[one.name for one in chosen if one.in_quick or not arguments.quick],
         rounds=arguments.rounds or (2 if arguments.quick else 5),
-        seconds=arguments.seconds or (84.0 if arguments.quick else 1500.0),
+        seconds=arguments.seconds or (84.0 if arguments.quick else 1800.0),
         quick=arguments.quick,
     )
     return Runner(settings).run()

@@ -64,7 +64,7 @@ class Iris:
         self._registry: ServerProcess | None = None
         self._workers: WorkerPool | None = None
         self._servers: Fleet | None = None
-        self._resolvers: dict[int, EtcdResolver] = {}
+        self._resolvers: dict[int, tuple[EtcdResolver, list[str]]] = {}
         self._clients: dict[int, Crowd] = {}
 
     def start(self) -> None:
@@ -112,7 +112,7 @@ class Iris:
         return resolver
 
     def _close_resolvers(self) -> None:
-        for resolver in self._resolvers.values():
+        for resolver, _ in self._resolvers.values():
             resolver.close()
         self._resolvers.clear()
 
@@ -186,9 +186,10 @@ class Iris:
         from benchmarks.peers.iris_registry import name
 
         if names not in self._resolvers:
-            self._resolvers[names] = self._resolver(names)
-        resolve = self._resolvers[names].resolve
-        known = [name(number) for number in range(names)]
+            # A program has its names once, and asks with them again and again.
+            self._resolvers[names] = self._resolver(names), [name(number) for number in range(names)]
+        resolver, known = self._resolvers[names]
+        resolve = resolver.resolve
 
         def results(numbers: list[int]) -> list[ResolveResult]:
             return [resolve(known[number]) for number in numbers]
