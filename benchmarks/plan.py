@@ -290,32 +290,30 @@ def _memory(kind: str, title: str, size: int, unit: float, words: str) -> Benchm
     )
 
 
+_LATENCY = Benchmark(
+    name="latency",
+    group="latency",
+    title="One call at a time",
+    figure="p50",
+    unit="µs",
+    columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
+    lower_is_better=True,
+    capability=base.Calls,
+    method="calls",
+    feed=CallFeed,
+    budget=Budget(seconds=0.5, at_least=200, at_most=5000),
+    share=4.0,
+)
+
 _ALL = (
-    Benchmark(
-        name="latency",
-        group="latency",
-        title="One call at a time",
-        figure="p50",
-        unit="µs",
-        columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
-        lower_is_better=True,
-        capability=base.Calls,
-        method="calls",
-        feed=CallFeed,
-        budget=Budget(seconds=0.5, at_least=200, at_most=5000),
-        share=4.0,
-    ),
-    Benchmark(
+    _LATENCY,
+    replace(
+        _LATENCY,
         name="handovers",
         group="handovers",
         title="One call at a time, and the threads it passes through",
-        figure="p50",
-        unit="µs",
-        columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
-        lower_is_better=True,
         capability=base.Handovers,
         method="handovers",
-        feed=CallFeed,
         budget=Budget(seconds=0.3, at_least=200, at_most=2000),
         share=1.5,
         in_quick=False,
