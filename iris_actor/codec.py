@@ -10,6 +10,7 @@ function or class turns up that must travel by value. This is the only module th
 
 from __future__ import annotations
 
+import copyreg
 import io
 import json
 import pickle
@@ -89,6 +90,11 @@ def _reduce_exception(error: BaseException) -> Any:
     own = (cls.__new__, cls.__reduce__, cls.__reduce_ex__)
     initializer: Any = cls.__init__
     if not isinstance(initializer, FunctionType) or any(isinstance(f, FunctionType) for f in own):
+        registered = copyreg.dispatch_table.get(cls)
+        if registered is not None and registered is copyreg.dispatch_table.get(Exception):
+            # tblib, which dask and others install, registers one function for all exceptions there are, which
+            # loses what classes in C keep outside of args.
+            return error.__reduce_ex__(_PROTOCOL)
         return NotImplemented
     bases: list[Any] = list(cls.__mro__)
     base = next(each for each in bases if not isinstance(each.__init__, FunctionType))

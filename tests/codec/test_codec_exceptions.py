@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copyreg
 import json
 import pickle
 import subprocess
@@ -132,7 +133,7 @@ def _stop() -> None:
     raise StopIteration(5)
 
 
-@pytest.mark.parametrize(
+BUILTIN = pytest.mark.parametrize(
     ("function", "attributes"),
     [
         (_decode, ("encoding", "object", "start", "end", "reason")),
@@ -147,6 +148,37 @@ def _stop() -> None:
         (_stop, ("value",)),
     ],
 )
+
+
+def _bare(cls: type[BaseException]) -> BaseException:
+    return cls.__new__(cls)
+
+
+def _reduce_any(error: BaseException) -> tuple[object, ...]:
+    return _bare, (type(error),)
+
+
+@BUILTIN
+def test_one_reduction_for_all_exceptions_does_not_spoil_them(function, attributes, monkeypatch):
+    """As tblib registers it, which comes with dask and others."""
+    classes: list[type[BaseException]] = [BaseException]
+    for cls in classes:
+        classes += cls.__subclasses__()
+        monkeypatch.setitem(copyreg.dispatch_table, cls, _reduce_any)
+    test_builtin_exceptions_keep_what_they_know(function, attributes)
+
+
+class Registered(Exception):
+    pass
+
+
+def test_a_reduction_for_a_class_of_its_own_is_kept(monkeypatch):
+    monkeypatch.setitem(copyreg.dispatch_table, Registered, lambda _: (Registered, ("as registered",)))
+    copy = codec.load_exception(codec.dump_exception(Registered("as raised")))
+    assert copy.args == ("as registered",)
+
+
+@BUILTIN
 def test_builtin_exceptions_keep_what_they_know(function, attributes):
     try:
         function()
