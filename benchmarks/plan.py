@@ -215,15 +215,28 @@ def _many(group: str, title: str, capability: type, share: float) -> Benchmark:
     )
 
 
+_LATENCY = Benchmark(
+    name="latency",
+    group="latency",
+    title="One call at a time",
+    figure="p50",
+    unit="µs",
+    columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
+    lower_is_better=True,
+    capability=base.Calls,
+    method="calls",
+    feed=CallFeed,
+    budget=Budget(seconds=0.5, at_least=200, at_most=5000),
+    share=4.0,
+)
+
+
 def _broadcast(members: int, at_least: int) -> Benchmark:
-    return Benchmark(
+    return replace(
+        _LATENCY,
         name=f"broadcast-{members}",
         group="broadcast",
         title=f"One call to each of {members} actors in 2 server processes",
-        figure="p50",
-        unit="µs",
-        columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
-        lower_is_better=True,
         capability=base.Broadcasts,
         method="broadcasts",
         arguments=(members,),
@@ -289,21 +302,6 @@ def _memory(kind: str, title: str, size: int, unit: float, words: str) -> Benchm
         in_quick=False,
     )
 
-
-_LATENCY = Benchmark(
-    name="latency",
-    group="latency",
-    title="One call at a time",
-    figure="p50",
-    unit="µs",
-    columns=(("p50", "p50 µs"), ("p99", "p99 µs")),
-    lower_is_better=True,
-    capability=base.Calls,
-    method="calls",
-    feed=CallFeed,
-    budget=Budget(seconds=0.5, at_least=200, at_most=5000),
-    share=4.0,
-)
 
 _ALL = (
     _LATENCY,

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from benchmarks.peers.base import increment
+from iris_actor.registry.endpoint import ActorId, Endpoint
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.dispatcher import Dispatcher
 from iris_actor.work.pool.task_options import TaskOptions
@@ -28,11 +29,7 @@ class _Absent(WorkerLink):
     """The way to a worker that is not there; batches wait in `sent` until somebody answers them."""
 
     def __init__(self, sent: deque[tuple[list[Any], Callable[[Future[Any]], None]]]) -> None:
-        self.batches = self.defining = self.pid = 0
-        self.host = ""
-        self.error = None
-        self.known: set[int] = set()
-        self.to_forget: list[int] = []
+        super().__init__(Endpoint("test/worker", ActorId("absent"), "127.0.0.1:1"), None)
         self._sent = sent
 
     def run(self, batch_id: int, definitions: Any, forgotten: Any, tasks: Any, on_reply: Any) -> None:

@@ -68,19 +68,20 @@ class RegistryResolver(Resolver):
         return full, self._directory(full.split("/", 1)[0])
 
     def resolve(self, name: str) -> ResolveResult:
-        found = self._found.get(name)
         # One table is looked at where nothing has changed: of thousands of names, each look misses the
         # processor's caches several times.
-        if found is not None and found[1].revision == found[0]:
-            return found[2]
-        return self._look_up(name, found)
+        found = self._found.get(name)
+        if found is None:
+            return self._look_up(name, None)
+        revision, directory, known = found
+        return known if directory.revision == revision else self._look_up(name, known)
 
-    def _look_up(self, name: str, found: tuple[int, Directory, ResolveResult] | None) -> ResolveResult:
+    def _look_up(self, name: str, known: ResolveResult | None) -> ResolveResult:
         full, directory = self._place(name)
         revision = directory.revision  # before the endpoints: after a change in between we look again
         endpoints = directory.endpoints(full)
-        if found is not None and found[2].endpoints is endpoints:
-            result = found[2]
+        if known is not None and known.endpoints is endpoints:
+            result = known
         else:
             result = ResolveResult(full, endpoints, revision)
         self._found[name] = revision, directory, result

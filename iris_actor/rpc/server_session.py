@@ -210,13 +210,16 @@ class ServerSession:
             call.send_failure(Status.TOO_LARGE, too_large, may_have_run=False)
         elif refusal is not None:
             call.send_failure(Status.BACKPRESSURE, refusal, may_have_run=False)
-        elif data:
+        else:
             if size:
                 load.pending_bytes[call] = size
+            self._receive(call, frame, data)
+
+    def _receive(self, call: SessionCall, frame: pb.Call, data: bytes) -> None:
+        if data:
             call.body = Body(data)
             self._dispatcher.dispatch(call)
         else:
-            load.pending_bytes[call] = size
             call.on_cancel = partial(self.link.forget, frame.parts.transfer)
             try:
                 self.link.expect(frame.parts.transfer, frame.parts.sizes, partial(self._arrived, call))

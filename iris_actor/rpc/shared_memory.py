@@ -49,9 +49,8 @@ class SharedMemory:
         self._send = send
         self._wake = wake
         self._offers: deque[OwnSegment] = deque()
-        self._announced: dict[
-            int, int
-        ] = {}  # transfers of the packet at hand, and the segments they stand in
+        # Transfers of the packet at hand, and the segments that they stand in.
+        self._announced: dict[int, int] = {}
         self._over_lane = False
         self._usable = False  # whether a lane ever was
         self._trim_timer: Any = None
@@ -156,6 +155,7 @@ class SharedMemory:
 
     def close(self) -> None:
         """Forget all segments. What refers to them keeps them."""
+        self._over_lane = False  # a segment that was just made comes too late
         self._offers.clear()
         self.arena.close()
         self.loans.close()

@@ -223,7 +223,16 @@ def test_arrays_travel_in_the_stream_as_long_as_they_are_small_together(size, co
     assert [array[0] for array in arrays] == list(range(count))
 
 
-@pytest.mark.parametrize("data", [b"x" * 100_000, b"x" * (codec.ONE_PIECE + 1), b"x" * 5_000_000])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x" * (codec.OUT_OF_BAND - 1),
+        b"x" * codec.OUT_OF_BAND,
+        b"x" * 100_000,
+        b"x" * (codec.ONE_PIECE + 1),
+        b"x" * 5_000_000,
+    ],
+)
 def test_large_bytes_travel_beside_the_stream_and_arrive_as_bytes(data):
     large = len(data) > codec.ONE_PIECE
     body = codec.dumps(data)

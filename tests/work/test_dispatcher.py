@@ -6,6 +6,7 @@ import random
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from iris_actor.registry.endpoint import ActorId, Endpoint
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.dispatcher import Dispatcher
 from iris_actor.work.pool.task_options import TaskOptions
@@ -18,11 +19,7 @@ class _HeldLink(WorkerLink):
     """The way to a worker that is not there: what it is asked is kept until the test answers."""
 
     def __init__(self, asked: list[tuple[str, Any, Any]]) -> None:
-        self.batches = self.defining = self.pid = 0
-        self.host = ""
-        self.error = None
-        self.known: set[int] = set()
-        self.to_forget: list[int] = []
+        super().__init__(Endpoint("test/worker", ActorId("absent"), "127.0.0.1:1"), None)
         self._asked = asked
 
     def run(self, batch_id: int, definitions: Any, forgotten: Any, tasks: Any, on_reply: Any) -> None:
