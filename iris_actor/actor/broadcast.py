@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_futures
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar, cast
 
 from iris_actor.deadline import check_timeout
 from iris_actor.errors import DeadlineExceededError
 from iris_actor.registry.endpoint import Endpoint
 
+R = TypeVar("R")
+
 
 @dataclass(frozen=True, slots=True)
-class CallResult:
+class CallResult(Generic[R]):
     """What came of one endpoint's call: a value, or an exception.
 
     Attributes:
@@ -24,7 +26,7 @@ class CallResult:
     """
 
     endpoint: Endpoint
-    value: Any = None
+    value: R | None = None
     exception: BaseException | None = None
 
     @property
@@ -32,7 +34,7 @@ class CallResult:
         """Whether the method returned."""
         return self.exception is None
 
-    def result(self) -> Any:
+    def result(self) -> R:
         """The value.
 
         Raises:
@@ -40,23 +42,23 @@ class CallResult:
         """
         if self.exception is not None:
             raise self.exception
-        return self.value
+        return cast("R", self.value)
 
 
-class Broadcast:
+class Broadcast(Generic[R]):
     """Calls under way to every endpoint that was there. Iterating gives (endpoint, future) pairs."""
 
-    def __init__(self, target: str, calls: Sequence[tuple[Endpoint, Future[Any]]]) -> None:
+    def __init__(self, target: str, calls: Sequence[tuple[Endpoint, Future[R]]]) -> None:
         self._target = target
         self._calls = list(calls)
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def __iter__(self) -> Iterator[tuple[Endpoint, Future[Any]]]:
+    def __iter__(self) -> Iterator[tuple[Endpoint, Future[R]]]:
         return iter(self._calls)
 
-    def wait_all(self, timeout: float | None = None) -> list[CallResult]:
+    def wait_all(self, timeout: float | None = None) -> list[CallResult[R]]:
         """Block until every call ended, or one common deadline passed; a result for each endpoint.
 
         Args:
@@ -68,7 +70,7 @@ class Broadcast:
         wait_futures([future for _, future in self._calls], check_timeout(timeout))
         return [self._outcome(endpoint, future, timeout) for endpoint, future in self._calls]
 
-    def _outcome(self, endpoint: Endpoint, future: Future[Any], timeout: float | None) -> CallResult:
+    def _outcome(self, endpoint: Endpoint, future: Future[R], timeout: float | None) -> CallResult[R]:
         if future.cancel() or future.cancelled():
             message = f"no answer from {endpoint.address} within {timeout} s"
             return CallResult(endpoint, exception=DeadlineExceededError.of(self._target, message))

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+IN_FLIGHT = 8
+"""Calls under way at a time, where nothing is said."""
+
 
 def map_calls(submit: Callable[[Any], Future[Any]], items: Iterable[Any], in_flight: int) -> Iterator[Any]:
     """Results of ``submit(item)`` for each item, in order, with up to `in_flight` calls under way.

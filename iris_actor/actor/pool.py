@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 from iris_actor.actor.balancer import Balancer, make_balancer
-from iris_actor.actor.blocking_call import BlockingCall
 from iris_actor.actor.broadcast import Broadcast
 from iris_actor.actor.endpoint_source import EndpointSource
-from iris_actor.actor.future_call import AsyncCall, FutureCall
-from iris_actor.actor.mapping import map_calls
+from iris_actor.actor.mapping import IN_FLIGHT
+from iris_actor.actor.methods import Make, Methods, method_name
 from iris_actor.actor.options import DEFAULT, CallOptions
-from iris_actor.actor.pending_call import CallPolicy, PendingCall
-from iris_actor.actor.result_stream import ResultStream, StreamCall
+from iris_actor.actor.pending_call import CallPolicy
+from iris_actor.actor.result_stream import ResultStream
 from iris_actor.actor.routes import Routes
-from iris_actor.codec import dump_arguments
+from iris_actor.actor.ways_to_call import WaysToCall
 from iris_actor.deadline import Deadline, check_timeout
-from iris_actor.errors import ActorNotFoundError, MethodNotFoundError
-from iris_actor.rpc.buffers import own
+from iris_actor.errors import ActorNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from iris_actor.registry.endpoint import Endpoint
 
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
+P = ParamSpec("P")
+Items = Iterable[R] | AsyncIterable[R] | Coroutine[Any, Any, Iterable[R]]
+"""What a method returns whose items are a stream."""
 OnFull = Literal["wait", "raise"]
-P = TypeVar("P", bound=PendingCall)
-
-
-class Methods:
-    """Gives a callable for each public method name; made by ActorPool, kept by nobody."""
-
-    def __init__(self, pool: ActorPool[Any], make: Callable[[str], Callable[..., Any]]) -> None:
-        self._pool = pool
-        self._make = make
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        self._pool.check_method(name)
-        function = self._make(name)
-        self.__dict__[name] = function  # the next look-up does not come here
-        return function
-
-    def __repr__(self) -> str:
-        return f"<methods of {self._pool.name}>"
 
 
 class ActorPool(Generic[T]):
@@ -60,6 +46,12 @@ class ActorPool(Generic[T]):
         pool.submit().predict([1.0])             # a concurrent.futures.Future
         await pool.acall().predict([1.0])        # in asyncio
         for token in pool.stream().tokens("hi"): ...
+
+    Or it takes the method itself. Type checkers then know the arguments and the outcome, also of methods that
+    are coroutines or generators::
+
+        pool.submit(Inference.predict)([1.0])    # a Future[list[float]]
+        pool.call(Inference.apredict, timeout=5)([1.0])
 
     Options:
         timeout: seconds until the call is given up on both sides; None (the default) for no limit. A call
@@ -107,87 +99,222 @@ class ActorPool(Generic[T]):
             waits_when_full=on_full == "wait",
             max_retries=max_retries,
         )
-        self._call = self._call_methods(DEFAULT)
-        self._submit = self._submit_methods(DEFAULT)
-        self._acall = self._acall_methods(DEFAULT)
+        self._ways = WaysToCall(self._policy, self.name, self.endpoints)
+        self._call = Methods(self.name, actor_type, self._ways.calling(DEFAULT))
+        self._submit = Methods(self.name, actor_type, self._ways.submitting(DEFAULT))
+        self._acall = Methods(self.name, actor_type, self._ways.awaiting(DEFAULT))
 
     # --- ways to call -------------------------------------------------------------------------------
 
-    def call(self, timeout: float | None = None, *, key: str | None = None, idempotent: bool = False) -> T:
-        """Methods that block and return the value."""
-        if timeout is None and key is None and not idempotent:
-            return cast("T", self._call)
-        return cast("T", self._call_methods(CallOptions(timeout, key, idempotent)))
+    @overload
+    def call(
+        self, timeout: float | None = None, *, key: str | None = None, idempotent: bool = False
+    ) -> T: ...
 
+    @overload
+    def call(
+        self,
+        method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
+        /,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[P, R]: ...
+
+    @overload
+    def call(
+        self,
+        method: Callable[Concatenate[T, P], R],
+        /,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[P, R]: ...
+
+    def call(
+        self,
+        *method: Any,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Any:
+        """Methods that block and return the value."""
+        if not method and timeout is None and key is None and not idempotent:
+            return self._call
+        return self._methods(self._ways.calling, method, timeout, key, idempotent=idempotent)
+
+    @overload
     def submit(
         self, timeout: float | None = None, *, key: str | None = None, idempotent: bool = False
+    ) -> Any: ...
+
+    @overload
+    def submit(
+        self,
+        method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
+        /,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[P, Future[R]]: ...
+
+    @overload
+    def submit(
+        self,
+        method: Callable[Concatenate[T, P], R],
+        /,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[P, Future[R]]: ...
+
+    def submit(
+        self,
+        *method: Any,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
     ) -> Any:
         """Methods that return a `concurrent.futures.Future`; cancelling it cancels the call."""
-        if timeout is None and key is None and not idempotent:
+        if not method and timeout is None and key is None and not idempotent:
             return self._submit
-        return self._submit_methods(CallOptions(timeout, key, idempotent))
+        return self._methods(self._ways.submitting, method, timeout, key, idempotent=idempotent)
 
-    def acall(self, timeout: float | None = None, *, key: str | None = None, idempotent: bool = False) -> Any:
+    @overload
+    def acall(
+        self, timeout: float | None = None, *, key: str | None = None, idempotent: bool = False
+    ) -> Any: ...
+
+    @overload
+    def acall(
+        self,
+        method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
+        /,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def acall(
+        self,
+        method: Callable[Concatenate[T, P], R],
+        /,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+    def acall(
+        self,
+        *method: Any,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Any:
         """Methods that return a coroutine; cancelling its task cancels the call."""
-        if timeout is None and key is None and not idempotent:
+        if not method and timeout is None and key is None and not idempotent:
             return self._acall
-        return self._acall_methods(CallOptions(timeout, key, idempotent))
+        return self._methods(self._ways.awaiting, method, timeout, key, idempotent=idempotent)
 
-    def stream(self, timeout: float | None = None, *, key: str | None = None) -> Any:
+    @overload
+    def stream(self, timeout: float | None = None, *, key: str | None = None) -> Any: ...
+
+    @overload
+    def stream(
+        self,
+        method: Callable[Concatenate[T, P], Items[R]],
+        /,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+    ) -> Callable[P, ResultStream[R]]: ...
+
+    def stream(self, *method: Any, timeout: float | None = None, key: str | None = None) -> Any:
         """Methods that return a `ResultStream` of what a generator method yields."""
-        options = CallOptions(timeout, key)
+        return self._methods(self._ways.streaming, method, timeout, key)
 
-        def make(method: str) -> Callable[..., ResultStream]:
-            def start(*args: Any, **kwargs: Any) -> ResultStream:
-                return self._new(StreamCall, method, args, kwargs, options).start()
+    @overload
+    def broadcast(self) -> Any: ...
 
-            return start
+    @overload
+    def broadcast(
+        self, method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]], /
+    ) -> Callable[P, Broadcast[R]]: ...
 
-        return Methods(self, make)
+    @overload
+    def broadcast(self, method: Callable[Concatenate[T, P], R], /) -> Callable[P, Broadcast[R]]: ...
 
-    def broadcast(self) -> Any:
+    def broadcast(self, *method: Any) -> Any:
         """Methods that call every endpoint that is there now and return a `Broadcast`."""
+        return self._methods(self._ways.broadcasting, method, None, None)
 
-        def make(method: str) -> Callable[..., Broadcast]:
-            def start(*args: Any, **kwargs: Any) -> Broadcast:
-                started = []
-                for endpoint in self.endpoints():
-                    pending = self._new(FutureCall, method, args, kwargs, DEFAULT)
-                    pending.pin(endpoint)
-                    started.append((endpoint, pending.start()))
-                return Broadcast(f"{self.name}.{method}", started)
-
-            return start
-
-        return Methods(self, make)
-
+    @overload
     def map(
         self,
         items: Iterable[Any],
+        /,
         *,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Any: ...
+
+    @overload
+    def map(
+        self,
+        method: Callable[Concatenate[T, A, P], Coroutine[Any, Any, R]],
+        items: Iterable[A],
+        /,
+        *,
+        in_flight: int = IN_FLIGHT,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[P, Iterator[R]]: ...
+
+    @overload
+    def map(
+        self,
+        method: Callable[Concatenate[T, A, P], R],
+        items: Iterable[A],
+        /,
+        *,
+        in_flight: int = IN_FLIGHT,
+        timeout: float | None = None,
+        key: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[P, Iterator[R]]: ...
+
+    def map(
+        self,
+        *method_and_items: Any,
+        in_flight: int = IN_FLIGHT,
         timeout: float | None = None,
         key: str | None = None,
         idempotent: bool = False,
     ) -> Any:
         """Methods that are called with each of `items` and return an iterator of the results, in order.
 
-        The methods take ``in_flight=8``, the number of calls under way at a time, and keyword arguments
-        that go with every call. `items` is read only as far as needed. `timeout` is for each call. An
-        exception of a call is raised where its result would stand, and ends the iteration; leaving the
-        iteration early cancels what is under way.
+        ``pool.map(items).score(scale=2)`` or, by reference, ``pool.map(Model.score, items)(scale=2)``.
+        Arguments beside the item go with every call. `in_flight` is the number of calls under way at a time;
+        a method by name takes it as well: ``pool.map(items).score(in_flight=8)``. `items` is read only as
+        far as needed. `timeout` is for each call. An exception of a call is raised where its result would
+        stand, and ends the iteration; leaving the iteration early cancels what is under way.
         """
-        options = CallOptions(timeout, key, idempotent)
-
-        def make(method: str) -> Callable[..., Iterator[Any]]:
-            def start(*, in_flight: int = 8, **kwargs: Any) -> Iterator[Any]:
-                def submit(item: Any) -> Future[Any]:
-                    return self._new(FutureCall, method, (item,), kwargs, options).start()
-
-                return map_calls(submit, items, in_flight)
-
-            return start
-
-        return Methods(self, make)
+        if not 1 <= len(method_and_items) <= 2:
+            raise TypeError(
+                "map takes the items, and before them the method where that is given by reference"
+            )
+        *method, items = method_and_items
+        way = partial(self._ways.mapping, items, in_flight)
+        return self._methods(way, tuple(method), timeout, key, idempotent=idempotent)
 
     # --- who is there -------------------------------------------------------------------------------
 
@@ -211,58 +338,30 @@ class ActorPool(Generic[T]):
         if not self._resolver.wait_for(self._absolute, size, Deadline.of(check_timeout(timeout))):
             raise ActorNotFoundError.of(self.name, f"{self.size} of {size} endpoints after {timeout} s")
 
-    def check_method(self, name: str) -> None:
-        """Refuse a name that cannot be a method, before anything is sent.
-
-        Raises:
-            MethodNotFoundError: (an AttributeError).
-        """
-        if name.startswith("_"):
-            raise MethodNotFoundError.of(self.name, f"{name!r} is private and cannot be called")
-        if self._actor_type is not None and not hasattr(self._actor_type, name):
-            message = f"{self._actor_type.__name__} has no method {name!r}"
-            raise MethodNotFoundError.of(self.name, message)
-
     # --- inside -------------------------------------------------------------------------------------
 
-    def _new(
+    def _methods(
         self,
-        kind: type[P],
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-    ) -> P:
-        body = own(dump_arguments(f"{self.name}.{method}", args, kwargs))
-        return kind(self._policy, self.name, method, body, options)
+        way: Callable[[CallOptions], Make],
+        given: tuple[Any, ...],
+        timeout: float | None,
+        key: str | None,
+        *,
+        idempotent: bool = False,
+    ) -> Any:
+        """The methods in one way to call; the one method, where it is given by reference.
 
-    def _call_methods(self, options: CallOptions) -> Methods:
-        def make(method: str) -> Callable[..., Any]:
-            def call(*args: Any, **kwargs: Any) -> Any:
-                body = dump_arguments(f"{self.name}.{method}", args, kwargs)
-                return BlockingCall(self._policy, self.name, method, body, options).wait()
-
-            return call
-
-        return Methods(self, make)
-
-    def _submit_methods(self, options: CallOptions) -> Methods:
-        def make(method: str) -> Callable[..., Future[Any]]:
-            def submit(*args: Any, **kwargs: Any) -> Future[Any]:
-                return self._new(FutureCall, method, args, kwargs, options).start()
-
-            return submit
-
-        return Methods(self, make)
-
-    def _acall_methods(self, options: CallOptions) -> Methods:
-        def make(method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-            async def acall(*args: Any, **kwargs: Any) -> Any:
-                return await self._new(AsyncCall, method, args, kwargs, options).wait()
-
-            return acall
-
-        return Methods(self, make)
+        A timeout may stand in its place: ``pool.call(5)``.
+        """
+        first = given[0] if given else None
+        if given and not callable(first):
+            if timeout is not None:
+                raise TypeError(f"the timeout is given twice: {first!r} and {timeout!r}")
+            timeout, first = first, None
+        make = way(CallOptions(timeout, key, idempotent))
+        if first is None:
+            return Methods(self.name, self._actor_type, make)
+        return make(method_name(self.name, self._actor_type, first))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._resolver, self._absolute, self._actor_type, self._settings)

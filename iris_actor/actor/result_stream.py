@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from iris_actor.actor.pending_call import PendingCall
 from iris_actor.codec import Body, load_exception, load_result
@@ -15,6 +15,7 @@ from iris_actor.errors import CallError, SerializationError
 from iris_actor.rpc.limits import STREAM_CREDIT
 from iris_actor.rpc.waiters import Waiters
 
+R = TypeVar("R")
 _END = "end"
 
 
@@ -25,7 +26,7 @@ class StreamCall(PendingCall):
     _begun = False
     _taken = 0
 
-    def start(self) -> ResultStream:
+    def start(self) -> ResultStream[Any]:
         """Send the call; see `PendingCall.launch`."""
         self._arrived: deque[Body | BaseException | str | tuple[Body]] = deque()
         self._waiters = Waiters()
@@ -84,7 +85,7 @@ class StreamCall(PendingCall):
         raise StopIteration
 
 
-class ResultStream(Iterator[Any], AsyncIterator[Any]):
+class ResultStream(Iterator[R], AsyncIterator[R], Generic[R]):
     """Items of a generator method, in order, for ``for`` and ``async for``.
 
     The server sends a bounded number of items ahead; a consumer that stops taking them stops the
@@ -100,7 +101,7 @@ class ResultStream(Iterator[Any], AsyncIterator[Any]):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> R:
         if self._over:
             raise StopIteration
         try:
@@ -109,15 +110,16 @@ class ResultStream(Iterator[Any], AsyncIterator[Any]):
             self.close()
             raise
         try:
-            return self._call.take()
+            item: R = self._call.take()
         except BaseException:
             self._over = True
             raise
+        return item
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> R:
         if self._over:
             raise StopAsyncIteration
         try:
@@ -126,13 +128,14 @@ class ResultStream(Iterator[Any], AsyncIterator[Any]):
             self.close()
             raise
         try:
-            return self._call.take()
+            item: R = self._call.take()
         except StopIteration:
             self._over = True
             raise StopAsyncIteration from None
         except BaseException:
             self._over = True
             raise
+        return item
 
     def close(self) -> None:
         """Take no more items and cancel the generator. Idempotent."""

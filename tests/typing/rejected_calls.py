@@ -14,6 +14,16 @@ class Inference:
     def predict(self, xs: list[float]) -> list[float]:
         return xs
 
+    async def apredict(self, xs: list[float]) -> list[float]:
+        return xs
+
+
+class Other:
+    """Another actor."""
+
+    def predict(self, xs: list[float]) -> list[float]:
+        return xs
+
 
 def calls(pool: ActorPool[Inference]) -> None:
     pool.call().predict("text")  # type: ignore[arg-type]
@@ -21,8 +31,20 @@ def calls(pool: ActorPool[Inference]) -> None:
     pool.call().unknown()  # type: ignore[attr-defined]
     wrong: str = pool.call().predict([1.0])  # type: ignore[assignment]
     print(wrong)
-    pool.call(timeout="5")  # type: ignore[arg-type]
-    pool.call(retries=3)  # type: ignore[call-arg]
+    pool.call(timeout="5")  # type: ignore[call-overload]
+    pool.call(retries=3)  # type: ignore[call-overload]
+
+
+def methods_by_reference(pool: ActorPool[Inference]) -> None:
+    pool.call(Inference.predict)("text")  # type: ignore[arg-type]
+    pool.submit(Inference.apredict)()  # type: ignore[call-arg]
+    pool.submit(Inference.predict)([1.0], scale=2)  # type: ignore[call-arg]
+    pool.call(Inference.unknown)  # type: ignore[attr-defined]
+    pool.stream(Inference.apredict, idempotent=True)  # type: ignore[call-overload]
+    pool.map(Inference.predict, 5)  # type: ignore[call-overload]
+    wrong: str = pool.call(Inference.apredict)([1.0])  # type: ignore[assignment]
+    print(wrong)
+    pool.call(Other.predict)  # type: ignore[arg-type]
 
 
 def lookups(resolver: FixedResolver) -> None:

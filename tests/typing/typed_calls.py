@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any, assert_type
@@ -12,6 +12,7 @@ from iris_actor import (
     ActorId,
     ActorPool,
     ActorServer,
+    Broadcast,
     CallResult,
     Credentials,
     Endpoint,
@@ -24,6 +25,7 @@ from iris_actor import (
     Resolver,
     ResolveResult,
     ResourceSpec,
+    ResultStream,
     TaskExecutor,
     TaskFuture,
     WorkerPool,
@@ -40,8 +42,17 @@ class Inference:
     def predict(self, xs: list[float], *, scale: float = 1.0) -> list[float]:
         return [x * scale for x in xs]
 
+    async def apredict(self, xs: list[float], *, scale: float = 1.0) -> list[float]:
+        return [x * scale for x in xs]
+
     def tokens(self, prompt: str) -> Iterator[str]:
         yield prompt
+
+    async def atokens(self, prompt: str) -> AsyncIterator[str]:
+        yield prompt
+
+    async def batch(self) -> list[int]:
+        return [1]
 
     @method(group="control")
     def heartbeat(self) -> int:
@@ -68,13 +79,47 @@ def pools(pool: ActorPool[Inference]) -> None:
     future.result()
     for token in pool.stream().tokens("hi"):
         print(token)
-    results: list[CallResult] = pool.broadcast().heartbeat().wait_all(timeout=1)
+    results: list[CallResult[int]] = pool.broadcast().heartbeat().wait_all(timeout=1)
     assert_type(results[0].exception, BaseException | None)
     assert_type(pool.endpoints(), tuple[Endpoint, ...])
     assert_type(pool.size, int)
     pool.wait_for_size(2, timeout=3)
     values: list[float] = list(pool.map([1.0]).predict(in_flight=2))
     print(values)
+
+
+def methods_by_reference(pool: ActorPool[Inference], untyped: ActorPool[Any]) -> None:
+    assert_type(pool.call(Inference.predict)([1.0], scale=2), list[float])
+    assert_type(pool.call(Inference.apredict, timeout=5)([1.0], scale=2), list[float])
+    assert_type(pool.call(Inference.heartbeat, key="k", idempotent=True)(), int)
+    assert_type(pool.submit(Inference.predict)([1.0]), Future[list[float]])
+    assert_type(pool.submit(Inference.apredict, timeout=1)([1.0]), Future[list[float]])
+    assert_type(pool.stream(Inference.tokens)("hi"), ResultStream[str])
+    assert_type(pool.stream(Inference.atokens, timeout=1)("hi"), ResultStream[str])
+    assert_type(pool.stream(Inference.batch)(), ResultStream[int])
+    for token in pool.stream(Inference.tokens)(prompt="hi"):
+        assert_type(token, str)
+    assert_type(pool.broadcast(Inference.predict)([1.0]), Broadcast[list[float]])
+    assert_type(pool.broadcast(Inference.apredict)([1.0]).wait_all()[0], CallResult[list[float]])
+    assert_type(pool.broadcast(Inference.heartbeat)().wait_all()[0].result(), int)
+    assert_type(pool.broadcast(Inference.heartbeat)().wait_all()[0].value, int | None)
+    assert_type(pool.map(Inference.predict, [[1.0]], in_flight=2)(scale=2), Iterator[list[float]])
+    assert_type(pool.map(Inference.apredict, [[1.0]])(), Iterator[list[float]])
+    assert_type(untyped.call(Inference.apredict)([1.0]), list[float])
+    # With the arguments of the method, and nothing else.
+    bound: Callable[[list[float]], list[float]] = pool.call(Inference.apredict)
+    print(bound)
+
+
+async def coroutines_by_reference(pool: ActorPool[Inference]) -> None:
+    bound: Callable[[list[float]], Coroutine[Any, Any, list[float]]] = pool.acall(Inference.predict)
+    print(bound)
+    assert_type(await pool.acall(Inference.predict)([1.0]), list[float])
+    assert_type(await pool.acall(Inference.apredict, timeout=1)([1.0], scale=2), list[float])
+    awaitable: Awaitable[int] = pool.acall(Inference.heartbeat)()
+    print(awaitable)
+    async for token in pool.stream(Inference.atokens)("hi"):
+        assert_type(token, str)
 
 
 async def coroutines(pool: ActorPool[Inference]) -> None:
