@@ -214,7 +214,7 @@ class Dispatcher:
             slot, link, tasks = picked
             try:
                 unsent = self._send(slot, link, tasks)
-            except Exception as error:  # the link cannot even take a call: the keeper sees to the worker
+            except BaseException as error:  # the link cannot even take a call: the keeper sees to the worker
                 unsent = []
                 self.link_failed(link, error)
             with self.lock:
@@ -294,7 +294,7 @@ class Dispatcher:
         for number, task in enumerate(tasks):
             try:
                 message, nbytes = task.message()
-            except Exception as error:
+            except BaseException as error:  # code of the user's, which may raise SystemExit, too
                 with self.lock:
                     ours = self.take_back(slot, task.seq) is not None
                 if ours:

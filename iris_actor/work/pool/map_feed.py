@@ -9,14 +9,18 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from iris_actor.deadline import Deadline
+
+_log = logging.getLogger(__name__)
 
 _ASK_EVERY = 8
 """Tasks between two looks at how many may be ahead."""
@@ -55,8 +59,9 @@ class MapFeed:
         self._lock = threading.RLock()  # guards the input, which `read_on` reads from another thread
         self._reading = False
         self._ended = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._input_raised = False
+        self._on_end: Callable[[], object] = bool
 
     def __len__(self) -> int:
         """How many tasks are submitted and not taken."""
@@ -75,44 +80,56 @@ class MapFeed:
         if not self._ended:
             self._read(self._most)
 
-    def read_on(self) -> None:
-        """Submit all that is left, however far ahead of the consumer."""
-        self._read(None)
+    def read_on(self, stop: Callable[[], bool] = bool) -> None:
+        """Submit all that is left, however far ahead of the consumer, or until `stop()`."""
+        self._read(None, stop)
 
-    def _read(self, most: int | None) -> None:
+    def when_ended(self, callback: Callable[[], object]) -> None:
+        """Call `callback()` once the whole input was read, or now. It must neither block nor raise."""
+        self._on_end = callback
+        if self._ended:
+            callback()
+
+    def _read(self, most: int | None, stop: Callable[[], bool] = bool) -> None:
         with self._lock:
             if self._reading:  # the input's own code shuts the pool down, or asks for a result
                 return
             self._reading = True
             try:
-                while not self._ended and (most is None or len(self._futures) < most):
+                while not self._ended and (most is None or len(self._futures) < most) and not stop():
                     self._submit_next()
             finally:
                 self._reading = False
 
     def _submit_next(self) -> None:
         chunk: list[tuple[Any, ...]] = []
+        error: BaseException | None = None
+        ended = False
         try:
             # Not list(...): items that came before an exception are to be submitted too.
             for arguments in itertools.islice(self._arguments, self._chunksize):
                 chunk.append(arguments)  # noqa: PERF402
-        except Exception as error:
+        except BaseException as raised:
+            if not isinstance(raised, Exception) and threading.current_thread() is threading.main_thread():
+                raise  # Ctrl-C, most likely
             self._input_raised = True
-            self._end(error)
-        else:
-            if len(chunk) < self._chunksize:
-                self._end(None)
-        if not chunk:
-            return
-        try:
-            self._futures.append(self._submit(chunk[0] if self._chunksize == 1 else chunk))
-        except Exception as error:
+            error = raised
+        if chunk:
+            try:
+                self._futures.append(self._submit(chunk[0] if self._chunksize == 1 else chunk))
+            except Exception as refused:
+                ended = True
+                error = error or refused
+        if ended or error is not None or len(chunk) < self._chunksize:
             self._end(error)
 
-    def _end(self, error: Exception | None) -> None:
+    def _end(self, error: BaseException | None) -> None:
         self._ended = True
         self._error = self._error or error
         self._arguments = iter(())
+        # It shall not keep alive what it has no more use for.
+        self._submit, self._ahead = _submit_nothing, int
+        self._on_end()
 
     def take(self, deadline: Deadline) -> Any:
         """The next result; waits for it. There must be one: see `len`.
@@ -147,23 +164,23 @@ class MapFeed:
             self._end(None)
             self._error = None
             futures, self._futures = self._futures, deque()
-            # Both hold the pool, which is to end when only an iterator that is used up is left of it.
-            self._submit, self._ahead = _submit_nothing, int
         for future in futures:
             future.cancel()
 
     def run_dry(self) -> None:
-        """Take all results and drop them, exceptions too; returns when all is done.
-
-        Raises:
-            Exception: what the input raised.
-        """
+        """Take all results and drop them, exceptions too; returns when all is done."""
         while self._futures:
             with suppress(BaseException):
                 self._futures.popleft().exception()
             self.fill()
-        if self._input_raised:
-            self.finish()
+
+    @property
+    def input_error(self) -> BaseException | None:
+        """What the input raised, unless `finish` has raised it already.
+
+        Not that the pool takes no more tasks, which ends the input as well.
+        """
+        return self._error if self._input_raised else None
 
 
 def _submit_nothing(arguments: Sequence[Any]) -> Future[Any]:
@@ -174,11 +191,16 @@ class OpenMaps:
     """The maps of a pool of which nobody has asked for a result. Thread-safe.
 
     As with the standard library's executors these count as submitted as a whole: they are run to their end
-    when their iterator is dropped, when the pool is shut down, and when the interpreter exits.
+    when their iterator is dropped, when the pool is shut down or dropped, and when the interpreter exits.
     """
 
     def __init__(self) -> None:
         self._feeds: set[MapFeed] = set()
+        self._errors: deque[BaseException] = deque()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._feeds)
 
     def add(self, feed: MapFeed) -> None:
         """A new map."""
@@ -191,7 +213,7 @@ class OpenMaps:
     def abandon(self, feed: MapFeed) -> None:
         """Nobody will take its results: run it all the same, a little ahead at a time."""
         if feed.ended:
-            self.discard(feed)
+            self._over(feed)
             return
         # A thread of its own: this may be a finalizer, in the middle of anything.
         with suppress(RuntimeError):  # the interpreter ends, and has seen to the rest
@@ -201,10 +223,59 @@ class OpenMaps:
         try:
             feed.run_dry()
         finally:
-            self.discard(feed)
+            self._over(feed)
+
+    def _over(self, feed: MapFeed) -> None:
+        try:
+            self._feeds.remove(feed)
+        except KeyError:  # another thread has seen to it, or its consumer took it over
+            return
+        error = feed.input_error
+        if error is not None:
+            self._errors.append(error)
 
     def read_on(self) -> None:
         """Submit all that is left of all of them."""
         for feed in list(self._feeds):
             feed.read_on()
-            self.discard(feed)
+            self._over(feed)
+
+    def at_exit(self) -> None:
+        """As `read_on`; what inputs raise is logged, since nobody is left to raise it to."""
+        self.read_on()
+        self._log_errors()
+
+    def finish(self, then: Callable[[], object]) -> None:
+        """The pool is dropped: submit all that is left, and call `then()` when no map needs the pool.
+
+        One whose consumer begins to read meanwhile is read as far as that goes. `then` must neither block nor
+        raise. For a finalizer: takes no lock.
+        """
+        if not self._feeds:
+            self._log_errors()
+            then()
+            return
+        thread = threading.Thread(target=self._finish, args=(then,), name="iris-map", daemon=True)
+        with suppress(RuntimeError):  # as above
+            thread.start()
+
+    def _finish(self, then: Callable[[], object]) -> None:
+        for feed in list(self._feeds):
+            feed.read_on(stop=lambda feed=feed: feed not in self._feeds)  # type: ignore[misc]
+            self._over(feed)
+            if not feed.ended:  # its consumer took it over
+                then = partial(feed.when_ended, then)
+        self._log_errors()
+        then()
+
+    def take_error(self) -> BaseException | None:
+        """What the input of a map raised that nobody reads; each error is given once, None when all are."""
+        try:
+            return self._errors.popleft()
+        except IndexError:
+            return None
+
+    def _log_errors(self) -> None:
+        """Tell of these errors where there is nobody to raise them to."""
+        while (error := self.take_error()) is not None:
+            _log.error("the input of a map raised, and what came after it was not run", exc_info=error)

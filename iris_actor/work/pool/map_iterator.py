@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -19,6 +20,7 @@ class MapIterator(Iterator[Any]):
         chunksize: how many of them travel as one task.
         ahead: says how many tasks may be submitted and not taken; asked again now and then.
         deadline: until when each result must have come.
+        pool: kept alive while the consumer decides how far the input is read.
         bar: a tqdm bar that is moved with each result; None for none.
         maps: the open maps of the pool, of which this is one until its first result is asked for; None
             where the input is to be read on no account but the consumer's.
@@ -35,6 +37,7 @@ class MapIterator(Iterator[Any]):
         chunksize: int,
         ahead: Callable[[], int],
         deadline: Deadline,
+        pool: object,
         bar: Any = None,
         maps: OpenMaps | None = None,
     ) -> None:
@@ -43,6 +46,9 @@ class MapIterator(Iterator[Any]):
         self._deadline = deadline
         self._bar = bar
         self._maps = maps
+        # Until a result is asked for, a pool that is dropped sees to the rest by itself.
+        self._find_pool = weakref.ref(pool)
+        self._pool = None if maps is not None else pool
         self._ready: deque[Any] = deque()
         self._closed = False
         try:
@@ -86,9 +92,12 @@ class MapIterator(Iterator[Any]):
             self._ready.extend(result)
         del result
         self._feed.fill()
+        if self._feed.ended:
+            self._pool = None
 
     def _is_consumed(self) -> None:
         if self._maps is not None:
+            self._pool = None if self._feed.ended else self._find_pool()
             self._maps.discard(self._feed)
             self._maps = None
 
@@ -99,6 +108,7 @@ class MapIterator(Iterator[Any]):
         self._closed = True
         self._is_consumed()
         self._feed.cancel()
+        self._pool = None
         self._close_bar()
 
     def _close_bar(self) -> None:

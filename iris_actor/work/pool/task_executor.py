@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any, ParamSpec, SupportsIndex, TypeVar
@@ -112,7 +113,8 @@ class TaskExecutor(Executor):
         The iterator raises what `fn` raised when it comes to that item, and cancels the rest then. Closing
         it cancels what has not started, and so does dropping it, once a result was asked for. Before that a
         map without `buffersize` counts as submitted as a whole, as it does in the standard library: when the
-        iterator is dropped or the pool shut down, all of it is run.
+        iterator or the pool is dropped, or the pool shut down, all of it is run. An exception of `iterables`
+        is raised where it stands; where nobody reads that far, when the pool is shut down.
         """
         self._check_open()
         if not callable(fn):
@@ -121,21 +123,27 @@ class TaskExecutor(Executor):
             if number is not None:
                 _check_count(label, number)
         deadline = Deadline.of(check_timeout(timeout))
-        dispatcher = self._keeper.dispatcher
+        keeper, options = self._keeper, self._options
+        dispatcher = keeper.dispatcher
+        # Weak, so that a pool that is dropped ends though somebody holds the iterator.
+        executor = weakref.ref(self)
 
         def ahead() -> int:
             if buffersize is not None:
                 return -(-buffersize // chunksize)
             expected = dispatcher.functions.expected(fn) * chunksize
             each = min(MOST_AHEAD, max(LEAST_AHEAD, int(AHEAD / (expected + 1e-9))))
-            return each * self._keeper.bounds[1]
+            return each * keeper.bounds[1]
 
         def submit(item: Any) -> TaskFuture[Any]:
-            if chunksize == 1:
+            mine = executor()
+            if chunksize == 1 and mine is not None:
                 # By way of `submit`, as in the standard library: some replace it, to see the tasks.
-                return self.submit(fn, *item)
-            self._check_open()
-            return dispatcher.submit(fn, item, {}, self._options, spread=True, weight=len(item))
+                return mine.submit(fn, *item)
+            _check_open(keeper)
+            if chunksize == 1:
+                return dispatcher.submit(fn, item, {}, options)
+            return dispatcher.submit(fn, item, {}, options, spread=True, weight=len(item))
 
         return MapIterator(
             submit,
@@ -143,6 +151,7 @@ class TaskExecutor(Executor):
             chunksize=chunksize,
             ahead=ahead,
             deadline=deadline,
+            pool=self._pool or self,
             bar=_bar(iterables) if progress else None,
             maps=self._maps if buffersize is None else None,
         )
@@ -158,18 +167,26 @@ class TaskExecutor(Executor):
         return self._keeper.bounds[1]
 
     def _check_not_forked(self) -> None:
-        if self._keeper.forked_from is not None:
-            raise ForkedProcessError(self._keeper.forked_from)
+        _check_not_forked(self._keeper)
 
     def _check_open(self) -> None:
-        self._check_not_forked()
-        queue = self._keeper.dispatcher.queue
-        if queue.broken is not None and not self._keeper.shut:
-            raise queue.broken_error()
-        if self._keeper.shut:
-            raise RuntimeError(AFTER_SHUTDOWN)
-        if exiting():
-            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        _check_open(self._keeper)
+
+
+def _check_not_forked(keeper: Keeper) -> None:
+    if keeper.forked_from is not None:
+        raise ForkedProcessError(keeper.forked_from)
+
+
+def _check_open(keeper: Keeper) -> None:
+    _check_not_forked(keeper)
+    queue = keeper.dispatcher.queue
+    if queue.broken is not None and not keeper.shut:
+        raise queue.broken_error()
+    if keeper.shut:
+        raise RuntimeError(AFTER_SHUTDOWN)
+    if exiting():
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
 
 def _check_count(label: str, number: SupportsIndex) -> None:

@@ -19,11 +19,14 @@ def worker_spec(
     pool_name: str,
     launch_id: str,
     token: str,
+    hash_seed: int,
     names: Sequence[str],
     first: int,
 ) -> LaunchSpec:
     """The spec of workers with consecutive indices, beginning with `first`."""
     launcher = client.launcher
+    # All workers of a pool give strings the same hash, those that take the place of others included.
+    seed = {} if "PYTHONHASHSEED" in os.environ else {"PYTHONHASHSEED": str(hash_seed)}
     return LaunchSpec(
         name=pool_name,
         command=(*launcher.python, "-c", worker_main.BOOT),
@@ -35,6 +38,7 @@ def worker_spec(
             # gRPC's own handlers make about every second child crash that a task forks (a data loader, say)
             # while the I/O thread runs. A forked child cannot use our connections either way.
             "GRPC_ENABLE_FORK_SUPPORT": "0",
+            **seed,
             **config.env,
             REGISTRY: client.registry_url,
             JOB_ID: str(client.job_id.child(pool_name)),
@@ -43,6 +47,7 @@ def worker_spec(
             worker_main.LAUNCH: launch_id,
             worker_main.HOST: launcher.bind_host,
             worker_main.TOKEN: token,
+            worker_main.AUTHKEY: worker_main.driver_authkey(),
             worker_main.PATH: worker_main.driver_path(),
             worker_main.LOGGING: worker_logging.driver_levels(),
         },

@@ -124,9 +124,9 @@ class WorkerPool(TaskExecutor):
         )
         super().__init__(keeper, TaskOptions())
         self._dispatcher = keeper.dispatcher
-        at_exit(keeper, self._maps.read_on)
+        at_exit(keeper, self._maps.at_exit)
         # A pool that is dropped without shutdown finishes its tasks and ends, as the stdlib's do.
-        self._finalizer = weakref.finalize(self, self._keeper.end)
+        self._finalizer = weakref.finalize(self, self._maps.finish, keeper.end)
         self._finalizer.atexit = False
         self._keeper.start()
 
@@ -137,7 +137,16 @@ class WorkerPool(TaskExecutor):
             wait: return only when all is done and no worker is left. Ctrl-C while waiting ends the
                 workers at once. In a done callback it returns at once: the pool cannot end before that.
             cancel_futures: cancel tasks that have not started.
+
+        Raises:
+            BaseException: what the input of a `map` raised, if nobody has read that far.
         """
+        self._shut_down(wait=wait, cancel_futures=cancel_futures)
+        error = self._maps.take_error()
+        if error is not None:
+            raise error
+
+    def _shut_down(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
         if self._keeper.forked_from is not None:  # the pool is the parent's
             return
         if not cancel_futures and not self._keeper.shut:
@@ -163,7 +172,10 @@ class WorkerPool(TaskExecutor):
         # Ctrl-C in the driver does not reach the workers; nobody wants to wait for their tasks then.
         if kind is not None and not issubclass(kind, Exception):
             self.kill()
-        self.shutdown(wait=True)
+        if kind is None:
+            self.shutdown()
+        else:
+            self._shut_down()
         return None
 
     # --- beyond Executor ------------------------------------------------------------------------------

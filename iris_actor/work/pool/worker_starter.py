@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from collections.abc import Callable
@@ -27,6 +28,9 @@ from iris_actor.work.pool.worker_link import WorkerLink
 from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
 from iris_actor.work.worker.task_wire import INITIALIZER, Kind, OutcomeMessage, TaskMessage, pack, unpack
 from iris_actor.work.worker.worker_main import actor_name
+
+_MOST_SEED = 2**32 - 1
+"""What PYTHONHASHSEED may be at most; 0 would switch randomization off."""
 
 
 class WorkerStarter:
@@ -62,6 +66,7 @@ class WorkerStarter:
         self._on_ready = on_ready
         self._on_died = on_died
         self._token = uuid.uuid4().hex + uuid.uuid4().hex
+        self._hash_seed = secrets.randbelow(_MOST_SEED) + 1
 
     def start(self, group: list[WorkerSlot]) -> None:
         """Start processes for slots with consecutive indices."""
@@ -73,6 +78,7 @@ class WorkerStarter:
             pool_name=self._pool_name,
             launch_id=launch_id,
             token=self._token,
+            hash_seed=self._hash_seed,
             names=[slot.name for slot in group],
             first=group[0].index,
         )

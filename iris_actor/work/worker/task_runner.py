@@ -14,6 +14,7 @@ A plain thread of the ActorServer would have none of that.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import pickle
 import time
@@ -277,7 +278,7 @@ class TaskRunner:
             else:
                 value = function(*arguments, **kwargs)
             del function, arguments, kwargs
-            packed = (value,) if is_plain(value) else pack(own(_dump_result(value)))
+            packed = (value,) if is_plain(value) else pack(own(self._dump_result(value)))
         except BaseException as error:
             memory_limit.reserve.close()
             if self._stopping:
@@ -290,6 +291,18 @@ class TaskRunner:
             if traced is not None:
                 trace_context.reset(traced)
         return self._outcome(task, Kind.VALUE, packed, started, deadline)
+
+    def _dump_result(self, value: Any) -> Body:
+        try:
+            return codec.dumps(value)
+        except BaseException as error:
+            if self._stopping:
+                raise
+            # What a chunk of a map returned is a list.
+            for each in value if type(value) is list else [value]:
+                if advice := _no_result(each):
+                    raise TypeError(advice) from None
+            raise does_not_pickle(error, "the task's result") from error
 
     @staticmethod
     def _outcome(
@@ -308,11 +321,21 @@ class TaskRunner:
         return self._fetch(task.function_id), *loaded
 
 
-def _dump_result(value: Any) -> Body:
-    try:
-        return codec.dumps(value)
-    except Exception as error:
-        raise does_not_pickle(error, "the task's result") from error
+def _no_result(value: Any) -> str:
+    """What to do where a task returned something that is no result; empty for anything else."""
+    if inspect.iscoroutine(value):
+        value.close()  # else it complains that nobody has awaited it
+    if inspect.isawaitable(value):
+        return (
+            "the task returned something to be awaited, and tasks are called, not awaited: submit a function"
+            " that runs it, as asyncio.run(...) does, or make it an async method of an actor"
+        )
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        return (
+            "the task returned a generator, which cannot leave its process: return list(...) of it, or stream"
+            " it from a method of an actor"
+        )
+    return ""
 
 
 def _missing_module(error: BaseException) -> str | None:

@@ -131,7 +131,7 @@ def does_not_rebuild(error: BaseException) -> SerializationError:
     return wrapped
 
 
-def does_not_pickle(error: Exception, what: str = "") -> SerializationError:
+def does_not_pickle(error: BaseException, what: str = "") -> SerializationError:
     """`error` of a pickler as the error that callers know; pickling runs code that may raise anything."""
     if isinstance(error, SerializationError) and not what:
         return error
