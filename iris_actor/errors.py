@@ -39,6 +39,7 @@ False means that calling again is safe. All of them pickle.
 from __future__ import annotations
 
 import errno
+import time
 from concurrent.futures import BrokenExecutor
 from typing import Any, Self
 
@@ -136,12 +137,23 @@ class RegistryError(IrisError):
 
 
 class RegistryUnavailableError(RegistryError, ConnectionError):
-    """No registry endpoint answered in time. `url` names the registry, without its password."""
+    """No registry endpoint answered in time.
 
-    def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"registry {url} is not available: {reason}")
+    Attributes:
+        url: names the registry, without its password.
+        reason: what was tried last, and what came of it.
+        since: when it answered no more, in seconds since the epoch; None when it was not asked before.
+    """
+
+    def __init__(self, url: str, reason: str, since: float | None = None) -> None:
+        ago = ""
+        if since is not None:
+            clock = time.strftime("%H:%M:%S", time.localtime(since))
+            ago = f" since {clock} ({max(0.0, time.time() - since):.1f} s)"
+        super().__init__(f"registry {url} is not available{ago}: {reason}")
         self.url = url
         self.reason = reason
+        self.since = since
 
 
 class EtcdNotFoundError(IrisError, RuntimeError):

@@ -86,6 +86,11 @@ class DirectoryCache:
         self._settled.set()
         return frozenset(changed)
 
+    @property
+    def listed(self) -> bool:
+        """Whether there was a complete listing yet."""
+        return self._listed
+
     def wait_synced(self, timeout: float | None) -> bool:
         """Whether there is a complete listing, within `timeout` seconds."""
         return signals.wait(self._settled.wait, timeout) and self._listed

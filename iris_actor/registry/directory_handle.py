@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from iris_actor.deadline import check_timeout
+from iris_actor.errors import RegistryError
 from iris_actor.registry.directory_cache import DirectoryCache, OnChange
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.registry.fork_guard import ForkGuard
@@ -17,11 +18,18 @@ class DirectoryHandle:
     Args:
         cache: what it reads.
         release: called once, by the first `close`.
+        trouble: tells why the cache may be behind, or is not filled yet.
     """
 
-    def __init__(self, cache: DirectoryCache, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cache: DirectoryCache,
+        release: Callable[[], None],
+        trouble: Callable[[], RegistryError | None] = lambda: None,
+    ) -> None:
         self._cache = cache
         self._release = release
+        self._trouble = trouble
         self._guard = ForkGuard()
         self._lock = threading.Lock()  # guards what follows
         self._unsubscribes: dict[object, Callable[[], None]] = {}
@@ -41,6 +49,16 @@ class DirectoryHandle:
     def stale(self) -> bool:
         """Whether the cache may be behind: the watch is broken at the moment, or this handle is closed."""
         return self._closed or self._cache.stale
+
+    @property
+    def listed(self) -> bool:
+        """Whether there was a complete listing yet."""
+        return self._cache.listed
+
+    @property
+    def trouble(self) -> RegistryError | None:
+        """Why the cache may be behind, or is not filled yet; None when all is well."""
+        return self._trouble()
 
     def endpoints(self, name: str) -> tuple[Endpoint, ...]:
         """Endpoints of the full name `name`, in order of registration; the same tuple until it changes.

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+import math
+import re
+import threading
 from datetime import UTC, datetime
 
 from iris_actor.errors import InvalidNameError
@@ -19,6 +21,10 @@ from iris_actor.registry.endpoint import ActorId, Endpoint
 
 _log = logging.getLogger(__name__)
 
+MOST_WARNINGS = 50
+"""Keys of which the log speaks; a folder of thousands of foreign keys must not fill it."""
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.\-]+)?\]):(?P<port>[0-9]{1,5})\Z")
+
 
 def check_endpoint(endpoint: Endpoint) -> None:
     """Refuse an endpoint that cannot be stored.
@@ -26,10 +32,14 @@ def check_endpoint(endpoint: Endpoint) -> None:
     Raises:
         InvalidNameError: (a ValueError) when its name or actor id breaks the naming rule.
     """
-    qualify(f"/{endpoint.name}", "", framework=True)
-    if "/" in endpoint.actor_id:
-        raise InvalidNameError(endpoint.actor_id, endpoint.actor_id, "an actor id is a single segment")
-    qualify(f"/_/{endpoint.actor_id}", "", framework=True)
+    _check(endpoint.name, endpoint.actor_id)
+
+
+def _check(name: str, actor_id: str) -> None:
+    qualify(f"/{name}", "", framework=True)
+    if "/" in actor_id:
+        raise InvalidNameError(actor_id, actor_id, "an actor id is a single segment")
+    qualify(f"/_/{actor_id}", "", framework=True)
 
 
 def range_end(prefix: bytes) -> bytes:
@@ -37,11 +47,20 @@ def range_end(prefix: bytes) -> bytes:
     return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointKeys:
-    """Translates between endpoints and etcd's keys and values below `prefix`."""
+    """Translates between endpoints and etcd's keys and values below `prefix`. Thread-safe.
 
-    prefix: str
+    Anybody may write to etcd, and other versions of this package do. So a key or value that is no endpoint's
+    is passed over, whatever it is, with one warning for each key however often it is read.
+
+    Args:
+        prefix: what every key begins with.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._lock = threading.Lock()
+        self._passed_over: set[bytes] = set()  # keys that were warned of
 
     @property
     def store(self) -> bytes:
@@ -56,33 +75,63 @@ class EndpointKeys:
         """The key of `endpoint`."""
         return self.below(f"{endpoint.name}/{endpoint.actor_id}")
 
-    def split(self, key: bytes) -> tuple[str, ActorId]:
-        """Full name and actor id that `key` stands for; both empty for a key of another kind."""
-        rest = key.decode(errors="replace").removeprefix(f"{self.prefix}/endpoints/")
-        name, _, actor_id = rest.rpartition("/")
-        return (name, ActorId(actor_id)) if "/" in name else ("", ActorId(""))
+    def split(self, key: bytes) -> tuple[str, ActorId] | None:
+        """Full name and actor id that `key` stands for; None for a key of another kind."""
+        try:
+            name, _, actor_id = key.decode().removeprefix(f"{self.prefix}/endpoints/").rpartition("/")
+            _check(name, actor_id)
+        except ValueError:
+            return None
+        return name, ActorId(actor_id)
 
     def decode(self, key: bytes, value: bytes) -> Endpoint | None:
         """The endpoint stored under `key`; None, when it is none."""
-        name, actor_id = self.split(key)
-        if not name:
+        place = self.split(key)
+        if place is None:
+            self._pass_over(key, "the key has another form")
             return None
         try:
-            record = json.loads(value)
-            return Endpoint(
-                name=name,
-                actor_id=actor_id,
-                address=str(record["address"]),
-                job_id=str(record.get("job_id", "")),
-                host=str(record.get("host", "")),
-                pid=int(record.get("pid", 0)),
-                incarnation=str(record.get("incarnation", "")),
-                started_at=float(record.get("started_at", 0.0)),
-                metadata=dict(record.get("metadata", {})),
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            _log.warning("no endpoint in the registry under %r: %r", key, error)
+            return _decode(*place, value)
+        # Not only ValueError: nothing bounds what JSON may hold, its depth included.
+        except Exception as error:
+            self._pass_over(key, f"{type(error).__name__}: {error}")
             return None
+
+    def _pass_over(self, key: bytes, reason: str) -> None:
+        with self._lock:
+            if key in self._passed_over or len(self._passed_over) > MOST_WARNINGS:
+                return
+            self._passed_over.add(key)
+            last = len(self._passed_over) > MOST_WARNINGS
+        if last:
+            _log.warning("more keys below %s/ hold no endpoint, and are passed over", self.prefix)
+        else:
+            _log.warning("no endpoint in the registry under %r, passed over: %.200s", key, reason)
+
+
+def _decode(name: str, actor_id: ActorId, value: bytes) -> Endpoint:
+    record = json.loads(value)
+    started_at = float(record.get("started_at", 0.0))
+    if not math.isfinite(started_at):
+        raise ValueError(f"started_at is {started_at}")
+    return Endpoint(
+        name=name,
+        actor_id=actor_id,
+        address=_checked(record["address"]),
+        job_id=str(record.get("job_id", "")),
+        host=str(record.get("host", "")),
+        pid=int(record.get("pid", 0)),
+        incarnation=str(record.get("incarnation", "")),
+        started_at=started_at,
+        metadata={str(name): str(text) for name, text in dict(record.get("metadata", {})).items()},
+    )
+
+
+def _checked(address: object) -> str:
+    found = _ADDRESS.match(address) if isinstance(address, str) else None
+    if found is None or not 0 < int(found["port"]) < 65536:
+        raise ValueError(f"the address {address!r} is not host:port")
+    return found[0]
 
 
 def encode(endpoint: Endpoint) -> bytes:

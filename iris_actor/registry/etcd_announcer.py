@@ -25,6 +25,7 @@ from iris_actor.registry.etcd_failure import LeaseGoneError
 from iris_actor.registry.etcd_lease import EtcdLease
 from iris_actor.registry.etcd_registration import EtcdRegistration, Wish
 from iris_actor.registry.etcd_transactions import put_if_free, put_if_own, remove_if_held
+from iris_actor.registry.reachability import Reachability
 from iris_actor.registry.registry import RegistrationState
 from iris_actor.registry.url import RegistryURL
 from iris_actor.retry import Backoff
@@ -37,6 +38,8 @@ WITHDRAW_TIMEOUT = 0.5
 """Seconds that withdrawing waits for etcd by default."""
 REFUSED_PAUSE = 1.0
 """Seconds until something that etcd refused is tried again."""
+MOST_NAMES = 5
+"""Names that one line of the log lists."""
 
 
 class EtcdAnnouncer:
@@ -44,13 +47,15 @@ class EtcdAnnouncer:
 
     Args:
         url: of the registry.
+        reachability: of the registry.
     """
 
-    def __init__(self, url: RegistryURL) -> None:
+    def __init__(self, url: RegistryURL, reachability: Reachability) -> None:
         self._url = url
+        self._reachability = reachability
         # Two endpoints that are silent must not cost the lease.
         attempt = url.ttl / 6 if len(url.hosts) > 1 else url.ttl / 3
-        self._connection = EtcdConnection(url, attempt_timeout=min(max(attempt, 0.5), 2.0))
+        self._connection = EtcdConnection(url, reachability, attempt_timeout=min(max(attempt, 0.5), 2.0))
         self._changed = threading.Condition()  # guards all that follows, fields of registrations included
         self._registrations: dict[bytes, EtcdRegistration] = {}
         self._wanted: dict[bytes, EtcdRegistration] = {}  # those of them that are still to be put
@@ -96,11 +101,12 @@ class EtcdAnnouncer:
                 return
             if self._closing:
                 raise RegistryError(f"registry {self._url} is closed")
-            error = registration.error or self._error or self._connection.trouble
+            error = registration.error or self._error or self._reachability.trouble
+        # An error of one's own: the one that was kept may be raised by others, too.
         if isinstance(error, RegistryUnavailableError):
-            raise RegistryUnavailableError(str(self._url), error.reason) from error
+            raise RegistryUnavailableError(str(self._url), error.reason, error.since)
         if error is not None:
-            raise RegistryError(str(error)) from error
+            raise RegistryError(str(error))
         raise RegistryUnavailableError(str(self._url), "no answer in time")
 
     def withdraw(self, registration: EtcdRegistration, timeout: float | None) -> None:
@@ -219,12 +225,16 @@ class EtcdAnnouncer:
 
     def _put_back_but(self, there: frozenset[bytes]) -> None:
         """Have everything put back whose key is not `there`: who does not own it may still delete it."""
+        lost: list[EtcdRegistration] = []
         with self._changed:
             for key, registration in self._registrations.items():
                 if registration.wish is Wish.KEEP and key not in there:
                     registration.shown = RegistrationState.LOST
                     registration.wish = Wish.PUT
                     self._wanted[key] = registration
+                    lost.append(registration)
+        if lost:
+            _log.warning("registry %s has lost %s; putting it back", self._url, _named(lost))
 
     def _put(self, batch: list[EtcdRegistration]) -> None:
         with self._changed:
@@ -271,15 +281,20 @@ class EtcdAnnouncer:
             self._refused(registration, RegistryError(text))
 
     def _stand(self, registrations: list[EtcdRegistration]) -> None:
+        back: list[EtcdRegistration] = []
         with self._changed:
             for registration in registrations:
                 if registration.wish is Wish.PUT:
+                    if registration.stood:
+                        back.append(registration)
                     self._wanted.pop(registration.key, None)
                     registration.wish = Wish.KEEP
                     registration.shown = RegistrationState.STANDS
                     registration.stood = True
                     registration.error = None
             self._changed.notify_all()
+        if back:
+            _log.info("registry %s has %s again", self._url, _named(back))
 
     def _refused(self, registration: EtcdRegistration, error: RegistryError) -> None:
         with self._changed:
@@ -314,18 +329,21 @@ class EtcdAnnouncer:
             self._changed.notify_all()
 
     def _lost(self, error: LeaseGoneError) -> None:
-        _log.warning("the lease was lost; registrations are put back: %s", error)
+        _log.info("registry %s: the lease was lost: %s", self._url, error)
         self._lease.lost()
         self._put_back_but(frozenset())
         with self._changed:
+            self._doubtful = False
             self._paused_until = self._write_at = 0.0
 
     def _failed(self, error: RegistryError) -> None:
         self._failures += 1
+        doubtful = False
         with self._changed:
             self._error = error
             if self._lease.id and time.monotonic() >= self._lease.expires:
                 # The lease may still be there, so nothing is to be put; but nobody can tell.
+                doubtful = bool(self._registrations) and not self._doubtful
                 self._doubtful = True
                 for registration in self._registrations.values():
                     if registration.wish is Wish.KEEP:
@@ -335,22 +353,40 @@ class EtcdAnnouncer:
                     if not registration.stood:
                         registration.error = error
             self._changed.notify_all()
-        if self._failures == 1:
-            _log.info("etcd does not take what is announced, and is tried again: %s", error)
+        if doubtful:
+            _log.warning(
+                "registry %s may have lost what is registered here: it was silent for longer than the lease",
+                self._url,
+            )
+        # That it does not answer is for `Reachability` to tell.
+        refused = not isinstance(error, RegistryUnavailableError) and not self._closing
+        if refused and self._failures == 1:
+            _log.warning("registry %s refuses, and is asked again and again: %s", self._url, error)
 
     def _succeeded(self) -> None:
         self._failures = 0
+        doubtful = False
         with self._changed:
             self._error = None
             self._unresponsive = False
             if self._doubtful:
+                doubtful = any(item.wish is Wish.KEEP for item in self._registrations.values())
                 self._doubtful = False
                 for registration in self._registrations.values():
                     if registration.wish is Wish.KEEP:
                         registration.shown = RegistrationState.STANDS
+        if doubtful:
+            _log.info("registry %s still has what is registered here", self._url)
 
     def _revoke(self) -> None:
         try:
             self._lease.revoke(0.2 if self._failures else 0.5)
         except RegistryError as error:
             _log.info("could not revoke the lease; it ends within %s s: %s", self._url.ttl, error)
+
+
+def _named(registrations: list[EtcdRegistration]) -> str:
+    """What the registrations are of, for a person to read."""
+    names = sorted({registration.endpoint.name for registration in registrations})
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more

@@ -8,6 +8,9 @@
                        next endpoint … a round without answer waits a little, until the deadline
 
 Every operation may be sent more than once: those who write compare in a transaction.
+
+The registry counts as absent once each endpoint, one after the other, has not answered. A stream that worked
+and then broke says nothing yet: the next attempt will.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from iris_actor.deadline import Deadline
 from iris_actor.errors import InvalidURLError, RegistryError, RegistryUnavailableError
 from iris_actor.registry.etcd_failure import EtcdFailure, Kind
 from iris_actor.registry.etcd_stubs import etcd3, etcdrpc
+from iris_actor.registry.reachability import Reachability
 from iris_actor.registry.url import RegistryURL
 from iris_actor.retry import Backoff
 
@@ -68,14 +72,16 @@ class EtcdConnection:
 
     Args:
         url: an etcd URL.
+        reachability: of the registry; it is told what this connection sees.
         attempt_timeout: seconds that one endpoint is given to answer.
 
     Raises:
         InvalidURLError: (a ValueError) when a file that it names cannot be read.
     """
 
-    def __init__(self, url: RegistryURL, attempt_timeout: float = 3.0) -> None:
+    def __init__(self, url: RegistryURL, reachability: Reachability, *, attempt_timeout: float = 3.0) -> None:
         self.url = url
+        self._reachability = reachability
         for path in (url.ca, url.cert, url.key):
             if path is not None:
                 _check_readable(url, path)
@@ -85,12 +91,8 @@ class EtcdConnection:
         self._members = [_Member(address) for address in url.hosts]
         self._current = 0
         self._closed = threading.Event()
-        self._trouble: RegistryError | None = None
-
-    @property
-    def trouble(self) -> RegistryError | None:
-        """Why the last attempt to reach an endpoint failed; None when it did not."""
-        return self._trouble
+        self._answers = 0  # so far, and attempts without one since the last; estimates, so no lock
+        self._silent = 0
 
     def call(self, operation: Callable[[Client], T], deadline: Deadline, doing: str) -> T:
         """``operation(client)`` on an endpoint that answers; it is repeated until `deadline`.
@@ -120,17 +122,17 @@ class EtcdConnection:
                     self._drop_token(member)
                     continue
                 if failure.kind is not Kind.ABSENT:
-                    raise failure.error(str(self.url), doing) from error
-                self._trouble = failure.error(str(self.url), doing)
-                self._trouble.__cause__ = error
+                    raise failure.error(str(self.url), doing) from None
+                self._absent(f"{doing}: {failure.details}")
                 self._move_on(member)
                 attempt += 1
                 round_, position = divmod(attempt, len(self._members))
                 pause = self._backoff.delay(round_ - 1) if position == 0 else 0.0
                 if deadline.remaining <= pause:
-                    raise failure.error(str(self.url), doing) from error
+                    # gRPC's own exception has nothing to add to its words, which are in the message.
+                    raise failure.error(str(self.url), doing, self._reachability.since) from None
             else:
-                self._trouble = None
+                self.answered()
                 return answer
             if pause > 0:
                 self._pause(pause)
@@ -139,6 +141,8 @@ class EtcdConnection:
     def stream(self, doing: str) -> Iterator[Client]:
         """A client of the current endpoint for a call that goes on; a failure inside is translated.
 
+        Whoever uses it calls `answered` once the call works.
+
         Raises:
             RegistryUnavailableError: the stream broke; the next one goes to the next endpoint.
             RegistryError: etcd refused, or this connection is closed.
@@ -146,6 +150,7 @@ class EtcdConnection:
         self._check_open()
         with self._lock:
             member = self._members[self._current]
+        answers = self._answers
         try:
             client = self._view(member, self._attempt_timeout)
             _reach(client, min(self._attempt_timeout, REACH_TIMEOUT))
@@ -160,8 +165,21 @@ class EtcdConnection:
             failure = EtcdFailure.of(error)
             self._drop_token(member)
             if failure.kind is Kind.ABSENT:
+                if self._answers == answers:  # it never worked
+                    self._absent(f"{doing}: {failure.details}")
                 self._move_on(member)
-            raise failure.error(str(self.url), doing) from error
+            raise failure.error(str(self.url), doing, self._reachability.since) from None
+
+    def answered(self) -> None:
+        """Note that an endpoint did what it was asked to do."""
+        self._answers += 1
+        self._silent = 0
+        self._reachability.answered()
+
+    def _absent(self, reason: str) -> None:
+        self._silent += 1
+        if self._silent >= len(self._members) and not self._closed.is_set():
+            self._reachability.absent(reason)
 
     def close(self) -> None:
         """End every call that is under way, also in other threads. Idempotent."""

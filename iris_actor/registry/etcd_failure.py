@@ -72,14 +72,15 @@ class EtcdFailure:
         name = code.name if code is not None else "UNKNOWN"
         return cls(kind, f"{details} ({name})" if details else name)
 
-    def error(self, url: str, doing: str) -> RegistryError:
+    def error(self, url: str, doing: str, since: float | None = None) -> RegistryError:
         """The error that users, or the rest of this package, get to see.
 
         Args:
             url: of the registry, without its password.
             doing: what was tried.
+            since: when the registry answered no more, in seconds since the epoch.
         """
         if self.kind is Kind.ABSENT:
-            return RegistryUnavailableError(url, f"{doing}: {self.details}")
+            return RegistryUnavailableError(url, f"{doing}: {self.details}", since)
         kinds = {Kind.LEASE_GONE: LeaseGoneError, Kind.COMPACTED: CompactedError}
         return kinds.get(self.kind, RegistryError)(f"registry {url}: {doing}: {self.details}")

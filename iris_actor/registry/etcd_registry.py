@@ -25,6 +25,7 @@ from iris_actor.registry.etcd_registration import EtcdRegistration
 from iris_actor.registry.etcd_stubs import etcdrpc
 from iris_actor.registry.etcd_watch import EtcdWatch
 from iris_actor.registry.fork_guard import ForkGuard
+from iris_actor.registry.reachability import Reachability
 from iris_actor.registry.url import RegistryURL
 
 DEFAULT_TIMEOUT = 5.0
@@ -45,8 +46,9 @@ class EtcdRegistry:
         self._url = url
         self._keys = EndpointKeys(url.prefix)
         self._guard = ForkGuard()
-        self._reads = EtcdConnection(url)
-        self._announcer = EtcdAnnouncer(url)
+        self._reachability = Reachability(str(url))
+        self._reads = EtcdConnection(url, self._reachability)
+        self._announcer = EtcdAnnouncer(url, self._reachability)
         self._lock = threading.Lock()  # guards what follows
         self._watches: dict[str, tuple[EtcdWatch, int]] = {}
         self._closed = False
@@ -94,9 +96,11 @@ class EtcdRegistry:
                 raise RegistryError(f"registry {self._url} is closed")
             watch, users = self._watches.get(namespace, (None, 0))
             if watch is None:
-                watch = EtcdWatch(self._url, namespace)
+                watch = EtcdWatch(self._url, namespace, self._keys, self._reachability)
             self._watches[namespace] = (watch, users + 1)
-        return DirectoryHandle(watch.cache, partial(self._release, namespace, watch))
+        return DirectoryHandle(
+            watch.cache, partial(self._release, namespace, watch), trouble=lambda: watch.trouble
+        )
 
     def _release(self, namespace: str, watch: EtcdWatch) -> None:
         with self._lock:
@@ -108,6 +112,22 @@ class EtcdRegistry:
                 return
             del self._watches[namespace]
         watch.close()
+
+    def names(self, prefix: str = "", timeout: float | None = None) -> list[str]:
+        """Full names that begin with `prefix`, sorted, asked of etcd itself; without what is stored there.
+
+        Args:
+            prefix: begin of full names; all when empty.
+            timeout: seconds to wait for etcd; 5 when None.
+
+        Raises:
+            RegistryUnavailableError: etcd did not answer in time.
+            RegistryError: etcd refused, or the registry is closed.
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
+        places = (self._keys.split(kv.key) for kv in self._read(prefix, timeout, keys_only=True))
+        return sorted({place[0] for place in places if place is not None})
 
     def list(self, prefix: str = "", timeout: float | None = None) -> list[Endpoint]:
         """All endpoints whose full name begins with `prefix`, in order of registration, asked of etcd itself.
@@ -122,20 +142,23 @@ class EtcdRegistry:
             ForkedProcessError: in a process forked from the one that made this.
         """
         self._guard.check()
+        endpoints = (self._keys.decode(kv.key, kv.value) for kv in self._read(prefix, timeout))
+        return [endpoint for endpoint in endpoints if endpoint is not None]
+
+    def _read(self, prefix: str, timeout: float | None, *, keys_only: bool = False) -> Any:
         first = self._keys.below(prefix)
         request = etcdrpc.RangeRequest(
             key=first,
             range_end=range_end(first),
             sort_target=etcdrpc.RangeRequest.CREATE,
             sort_order=etcdrpc.RangeRequest.ASCEND,
+            keys_only=keys_only,
         )
 
         def read(client: Client) -> Any:
             return client.kvstub.Range(request, client.timeout, metadata=client.metadata)
 
-        answer = self._reads.call(read, _deadline(timeout), "listing")
-        endpoints = (self._keys.decode(kv.key, kv.value) for kv in answer.kvs)
-        return [endpoint for endpoint in endpoints if endpoint is not None]
+        return self._reads.call(read, _deadline(timeout), "listing").kvs
 
     def close(self) -> None:
         """Withdraw all, revoke the lease, end the watches: in less than a second. Idempotent."""
@@ -145,6 +168,7 @@ class EtcdRegistry:
             self._closed = True
             watches = [watch for watch, _ in self._watches.values()]
             self._watches.clear()
+        self._reachability.close()
         self._announcer.close()
         self._reads.close()
         for watch in watches:

@@ -29,6 +29,7 @@ from iris_actor.registry.endpoint_keys import EndpointKeys, range_end
 from iris_actor.registry.etcd_connection import Client, EtcdConnection
 from iris_actor.registry.etcd_failure import CompactedError
 from iris_actor.registry.etcd_stubs import etcdrpc
+from iris_actor.registry.reachability import Reachability
 from iris_actor.registry.url import RegistryURL
 from iris_actor.registry.watch_pulse import WatchPulse
 from iris_actor.retry import Backoff
@@ -57,15 +58,21 @@ class EtcdWatch:
     Args:
         url: of the registry.
         namespace: what to watch.
+        keys: of the registry.
+        reachability: of the registry.
     """
 
-    def __init__(self, url: RegistryURL, namespace: str) -> None:
+    def __init__(
+        self, url: RegistryURL, namespace: str, keys: EndpointKeys, reachability: Reachability
+    ) -> None:
         self.cache = DirectoryCache(stale=True)
         self._url = url
         self._namespace = namespace
-        self._keys = EndpointKeys(url.prefix)
+        self._keys = keys
+        self._reachability = reachability
         self._prefix = self._keys.below(f"{namespace}/")
-        self._connection = EtcdConnection(url)
+        self._connection = EtcdConnection(url, reachability)
+        self._refusal = ""  # what etcd said when it last refused; empty when it did not
         self._position: _Position | None = None
         self._failures = 0
         self._lock = threading.Lock()  # guards the pulse and closing, so that no stream begins after close
@@ -73,6 +80,18 @@ class EtcdWatch:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"iris-watch-{namespace}", daemon=True)
         self._thread.start()
+
+    @property
+    def trouble(self) -> RegistryError | None:
+        """Why the cache may be behind, or is not filled yet; None when all is well."""
+        if self._closing.is_set():
+            return RegistryError(f"registry {self._url} is closed")
+        if self._refusal:
+            return RegistryError(self._refusal)
+        trouble = self._reachability.trouble
+        if trouble is None and not self.cache.listed:
+            return RegistryUnavailableError(str(self._url), "it has not answered yet")
+        return trouble
 
     def close(self) -> None:
         """End the watch and its thread. Idempotent."""
@@ -107,8 +126,17 @@ class EtcdWatch:
             return
         self.cache.stale = True
         self._failures += 1
-        if self._failures == 1:
-            _log.info("the watch of namespace %r broke and is taken up again: %s", self._namespace, error)
+        if isinstance(error, RegistryUnavailableError):  # for `Reachability` to tell, if that lasts
+            _log.debug("the watch of namespace %r broke and is taken up again: %s", self._namespace, error)
+            return
+        if not self._refusal:
+            _log.warning(
+                "registry %s refuses to show namespace %r, and is asked again and again: %s",
+                self._url,
+                self._namespace,
+                error,
+            )
+        self._refusal = str(error)
 
     def _follow(self) -> None:
         """List where that is needed, then watch until a break (RegistryError) or a need to list (return)."""
@@ -129,7 +157,9 @@ class EtcdWatch:
                 self._watch(client, pulse, fresh=fresh)
         except RegistryUnavailableError as error:
             if pulse.silent:
-                raise RegistryUnavailableError(str(self._url), "watching: etcd is silent") from error
+                raise RegistryUnavailableError(
+                    str(self._url), "watching: etcd is silent", error.since
+                ) from None
             raise
         finally:
             pulse.end()
@@ -160,6 +190,8 @@ class EtcdWatch:
                     self._position = None
                     return
                 self._failures = 0
+                self._refusal = ""
+                self._connection.answered()
                 self.cache.stale = False
             elif response.events:
                 self._take(response.events)
@@ -186,13 +218,13 @@ class EtcdWatch:
     def _take(self, events: Any) -> None:
         changes: list[Change] = []
         for event in events:
-            name, actor_id = self._keys.split(event.kv.key)
             endpoint = None
             if event.type == event.PUT:
                 endpoint = self._keys.decode(event.kv.key, event.kv.value)
-                if endpoint is None:
-                    continue
-            changes.append((name, actor_id, endpoint))
+            place = self._keys.split(event.kv.key)
+            if place is not None:
+                # Also where a value is unreadable: what it was before is there no more.
+                changes.append((*place, endpoint))
         position = self._position
         if position is not None:
             revision = max(event.kv.mod_revision for event in events)

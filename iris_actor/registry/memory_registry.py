@@ -139,6 +139,15 @@ class MemoryRegistry:
                 self._thread.start()
             return DirectoryHandle(self._cache(namespace), lambda: None)
 
+    def names(self, prefix: str = "", timeout: float | None = None) -> list[str]:
+        """Full names that have endpoints and begin with `prefix`, sorted.
+
+        Raises:
+            RegistryError: the registry is closed.
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        return sorted({endpoint.name for endpoint in self.list(prefix, timeout)})
+
     def list(self, prefix: str = "", timeout: float | None = None) -> list[Endpoint]:
         """All endpoints whose full name begins with `prefix`, in order of registration.
 

@@ -7,6 +7,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Protocol, Self
 
+from iris_actor.errors import RegistryError
 from iris_actor.registry.endpoint import Endpoint
 
 
@@ -53,6 +54,17 @@ class Directory(Protocol):
     def stale(self) -> bool:
         """Whether the watch is broken at the moment, so that the cache may be behind."""
 
+    @property
+    def listed(self) -> bool:
+        """Whether there was a complete listing yet: before, nothing is known."""
+
+    @property
+    def trouble(self) -> RegistryError | None:
+        """Why the cache may be behind, or is not filled yet; None when all is well.
+
+        A RegistryUnavailableError says since when the registry does not answer.
+        """
+
     def endpoints(self, name: str) -> tuple[Endpoint, ...]:
         """Endpoints of the full name `name`, in order of registration; the same tuple until it changes."""
 
@@ -97,6 +109,12 @@ class Registry(Protocol):
         """A handle on the watched cache of one namespace; handles of one namespace share a watch.
 
         Returns at once; the first listing arrives in the background (`Directory.wait_synced`).
+        """
+
+    def names(self, prefix: str = "", timeout: float | None = None) -> list[str]:
+        """Full names that have endpoints and begin with `prefix`, sorted, asked of the store itself.
+
+        Over all namespaces with an empty `prefix`; that reads every key, and none of the values.
         """
 
     def list(self, prefix: str = "", timeout: float | None = None) -> list[Endpoint]:

@@ -109,6 +109,21 @@ class RegistryHandle:
         given.close()
         raise self._closed_error()
 
+    def names(self, prefix: str = "", timeout: float | None = None) -> list[str]:
+        """Full names that have endpoints and begin with `prefix`, sorted, asked of the store.
+
+        Args:
+            prefix: begin of full names; all when empty.
+            timeout: seconds to wait for the store; 5 when None.
+
+        Raises:
+            RegistryUnavailableError: the store did not answer in time.
+            RegistryError: the store refused, or this handle is closed.
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._check()
+        return self._registry.names(prefix, timeout)
+
     def list(self, prefix: str = "", timeout: float | None = None) -> list[Endpoint]:
         """All endpoints whose full name begins with `prefix`, in order of registration, asked of the store.
 

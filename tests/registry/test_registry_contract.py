@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from iris_actor.errors import InvalidNameError, RegistryError
-from iris_actor.registry import RegistrationState, connect_registry
+from iris_actor.registry import ActorId, Endpoint, RegistrationState, connect_registry
 from tests.support.processes import run_script
 from tests.support.waiting import until
 
@@ -44,6 +44,18 @@ def test_a_directory_that_is_opened_later_lists_what_is_there(registry, namespac
     assert later.wait_synced(10)
     assert later.endpoints(endpoint.name) == (endpoint,)
     assert not later.stale
+
+
+def test_names_are_told_over_all_namespaces_and_below_a_prefix(registry, directory, make_endpoint, namespace):
+    for endpoint in (make_endpoint("b"), make_endpoint("a"), make_endpoint("a")):
+        registry.register(endpoint)
+    registry.register(Endpoint("elsewhere/a", ActorId("x"), "127.0.0.1:1"))
+    assert registry.names() == ["elsewhere/a", f"{namespace}/a", f"{namespace}/b"]
+    assert registry.names(f"{namespace}/b") == [f"{namespace}/b"]
+    assert registry.names("nothing/") == []
+    assert directory.wait_synced(10)
+    assert directory.listed
+    assert directory.trouble is None
 
 
 def test_an_unknown_name_has_no_endpoints(directory, namespace):

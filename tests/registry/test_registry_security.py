@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -11,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from iris_actor.errors import RegistryError, RegistryUnavailableError
+from iris_actor import EtcdResolver
+from iris_actor.errors import ActorNotFoundError, RegistryError, RegistryUnavailableError
 from iris_actor.registry import RegistrationState, connect_registry
 from iris_actor.testing import EtcdProcess
 from tests.registry.conftest import run_etcdctl
@@ -101,6 +103,35 @@ def test_whoever_is_not_known_gets_an_error_at_once(guarded_etcd, make_endpoint,
             assert password is None or password not in str(caught.value)
         assert not registry.directory("ns").wait_synced(0.2)
     assert clock.seconds < 4
+
+
+def test_whoever_looks_up_with_a_wrong_password_is_told_so(guarded_etcd, namespace, caplog):
+    url = f"etcd://me:wrong@127.0.0.1:{guarded_etcd.port}/mine"
+    with EtcdResolver(url, namespace=namespace, resolve_timeout=0.5) as resolver:
+        with pytest.raises(RegistryError, match="authentication failed") as caught:
+            resolver.resolve("actor")
+        assert not isinstance(caught.value, RegistryUnavailableError)
+        with pytest.raises(ActorNotFoundError, match="authentication failed") as nobody:
+            resolver.lookup("actor").call(timeout=0.5).run()
+        assert isinstance(nobody.value.__cause__, RegistryError)
+    refusals = [record for record in caplog.records if "refuses to show" in record.getMessage()]
+    assert len(refusals) == 1
+    assert "wrong" not in caplog.text + str(nobody.value)
+
+
+def test_a_user_who_may_read_one_namespace_only_finds_actors_and_nobody(guarded_etcd, namespace):
+    run = partial(run_etcdctl, guarded_etcd, "--user", "root:top")
+    run("role", "add", namespace)
+    run("role", "grant-permission", "--prefix=true", namespace, "read", f"/iris/endpoints/{namespace}/")
+    run("role", "grant-permission", namespace, "read", "/iris/store")
+    run("user", "add", f"{namespace}:pw")
+    run("user", "grant-role", namespace, namespace)
+    url = f"etcd://{namespace}:pw@127.0.0.1:{guarded_etcd.port}"
+    with EtcdResolver(url, namespace=namespace) as resolver:
+        assert resolver.lookup("actor").size == 0
+        with pytest.raises(ActorNotFoundError, match=f"no endpoint serves '{namespace}/actor'") as caught:
+            resolver.lookup("actor").call(timeout=1).run()
+        assert caught.value.__cause__ is None
 
 
 def test_a_prefix_that_is_not_the_users_is_refused(guarded_etcd, make_endpoint):
