@@ -18,6 +18,7 @@ GRACE = 3.0
 LASTING_THREADS = (
     "iris-io",  # one a process, for all sessions
     "iris-callbacks",  # one a process, for all futures
+    "iris-absence",  # one a process, which finds out what there is instead of a name
     "iris-segments",  # one a process, which makes shared memory
     "iris-dispatch",  # one a process, for what main threads submit
     "asyncio_",  # the executor of a loop: of the above, or of pytest's

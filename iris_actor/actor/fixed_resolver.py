@@ -52,9 +52,11 @@ class FixedResolver(Resolver):
             result = self._results[name] = ResolveResult(full, self._endpoints.get(full, ()), 0)
         return result
 
+    known = resolve
+
     def list(self, prefix: str = "", *, timeout: float | None = 5.0) -> list[str]:  # noqa: ARG002
         full = prefix[1:] if prefix.startswith("/") else f"{self.namespace}/{prefix}"
-        return sorted(name for name in self._endpoints if name.startswith(full))
+        return sorted(name for name, there in self._endpoints.items() if there and name.startswith(full))
 
     def subscribe(self, name: str, on_change: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
         return lambda: None

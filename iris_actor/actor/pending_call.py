@@ -8,8 +8,10 @@ method raises is final, whatever its class.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
+from iris_actor.actor.absence import ask_after
 from iris_actor.actor.context import current_call, trace_context
 from iris_actor.actor.options import CallOptions
 from iris_actor.actor.routes import Routes
@@ -64,13 +66,15 @@ class PendingCall(OutgoingCall):
         options: the caller's.
     """
 
-    _attempts = 0
+    _looks = 0  # for an endpoint that takes it, since the search began
+    _retries = 0  # after its server was lost
     _over = False
     _pinned: Endpoint | None = None
     _endpoint: Endpoint | None = None
     _session: ClientSession | None = None
     _error: CallError | None = None
     _looking_until: Deadline | None = None
+    _ask_at = 0.0  # when it is asked what there is instead
     _retry_timer: asyncio.TimerHandle | None = None
     _deadline_timer: asyncio.TimerHandle | None = None
     _unsubscribe: Callable[[], None] | None = None
@@ -111,7 +115,7 @@ class PendingCall(OutgoingCall):
             io_thread().call_soon(self._start_deadline)
         choice = self._choose()
         if choice is not None and choice[1].full:
-            self._make_room(choice[1])
+            self._make_room(*choice)
         self._go(choice)
 
     async def launch_async(self) -> None:
@@ -120,7 +124,7 @@ class PendingCall(OutgoingCall):
             io_thread().call_soon(self._start_deadline)
         choice = self._choose()
         if choice is not None and choice[1].full:
-            self._check_may_wait(choice[1])
+            self._check_may_wait(*choice)
             deadline = self.deadline or Deadline.of(None)
             if not await choice[1].wait_capacity_async(deadline):
                 raise self._too_late("waiting for room", may_have_run=False)
@@ -142,14 +146,15 @@ class PendingCall(OutgoingCall):
             return pinned, self._policy.routes.session(pinned)
         return self._policy.routes.choose(self._options.key)
 
-    def _check_may_wait(self, session: ClientSession) -> None:
+    def _check_may_wait(self, endpoint: Endpoint, session: ClientSession) -> None:
+        self._endpoint = endpoint
         if not self._policy.waits_when_full:
             self._over = True
             message = f"{session.in_flight} calls are in flight to {session.address}"
             raise BackpressureError.of(self.target, message)
 
-    def _make_room(self, session: ClientSession) -> None:
-        self._check_may_wait(session)
+    def _make_room(self, endpoint: Endpoint, session: ClientSession) -> None:
+        self._check_may_wait(endpoint, session)
         if not session.wait_capacity(self.deadline or Deadline.of(None)):
             self._over = True
             raise self._too_late("waiting for room", may_have_run=False)
@@ -180,15 +185,30 @@ class PendingCall(OutgoingCall):
         if isinstance(self._error, BackpressureError):
             self._looking_until = Deadline.of(None)  # somebody is there, and has no room yet
         elif self._looking_until is None or self._looking_until == Deadline.of(None):
-            self._looking_until = Deadline.after(self._policy.resolve_timeout)
+            self._begin_looking()
+        assert self._looking_until is not None  # noqa: S101 - it was just set
         if self._looking_until.passed:
             self._give_up_looking()
             return
         if self._unsubscribe is None and self._pinned is None:
             self._unsubscribe = self._policy.routes.on_change(lambda: io_thread().call_soon(self._relaunch))
-        delay = _AGAIN.delay(self._attempts) if self._error else self._policy.routes.next_return()
-        self._attempts += 1
+        delay = _AGAIN.delay(self._looks) if self._error else self._policy.routes.next_return()
+        self._looks += 1
+        if self._endpoint is None:
+            ahead = self._ask_at - time.monotonic()
+            if ahead > 0:
+                delay = min(delay, ahead)
+            else:
+                self._policy.routes.absence.look()
         self._retry_later(min(max(delay, 0.01), self._looking_until.remaining + 0.001))
+
+    def _begin_looking(self) -> None:
+        patience = self._policy.resolve_timeout
+        self._looking_until = Deadline.after(patience)
+        self._looks = 0
+        if self.deadline is not None:
+            patience = min(patience, self.deadline.remaining)
+        self._ask_at = time.monotonic() + ask_after(patience)
 
     def _retry_later(self, delay: float) -> None:
         if self._retry_timer is not None:
@@ -214,16 +234,15 @@ class PendingCall(OutgoingCall):
                 self._failed(error)
 
     def _give_up_looking(self) -> None:
-        waited = self._policy.resolve_timeout
+        waited = f"{self._policy.resolve_timeout:.3g} s (resolve_timeout)"
+        routes = self._policy.routes
         error = self._error
-        if error is None:
-            error = ActorNotFoundError.of(
-                self.target, f"no endpoint serves {self.actor!r}, waited {waited:.3g} s (resolve_timeout)"
-            )
+        if error is not None:
+            error = type(error).of(self.target, f"{_without_target(error)}; tried for {waited}")
+        elif routes.set_aside:
+            error = ServerUnavailableError.of(self.target, f"{routes.set_aside}; waited {waited}")
         else:
-            error = type(error).of(
-                self.target, f"{_without_target(error)}; tried for {waited:.3g} s (resolve_timeout)"
-            )
+            error = routes.absence.error(self.target, waited)
         self._settle()
         self._failed(error)
 
@@ -237,6 +256,7 @@ class PendingCall(OutgoingCall):
 
     def raised(self, body: Body) -> None:
         if not self._over:
+            self._policy.routes.succeeded(self._endpoint)  # type: ignore[arg-type]
             self._settle()
             self._raised(body)
 
@@ -258,12 +278,13 @@ class PendingCall(OutgoingCall):
         if isinstance(error, BackpressureError):
             return policy.waits_when_full
         if isinstance(error, ConnectionLostError):
-            policy.routes.failed(self._endpoint)  # type: ignore[arg-type]
-            if not self._options.idempotent or self._attempts >= policy.max_retries:
+            policy.routes.failed(self._endpoint, _without_target(error))  # type: ignore[arg-type]
+            if not self._options.idempotent or self._retries >= policy.max_retries:
                 return False
+            self._retries += 1
             self._looking_until = None  # it was received: a new search begins
         elif isinstance(error, ServerUnavailableError | ActorNotFoundError) and not error.may_have_run:
-            policy.routes.failed(self._endpoint)  # type: ignore[arg-type]
+            policy.routes.failed(self._endpoint, _without_target(error))  # type: ignore[arg-type]
         else:
             return False
         return self._pinned is None
@@ -277,23 +298,29 @@ class PendingCall(OutgoingCall):
 
     def _expire(self) -> None:
         if not self._over:
-            error = self._too_late("it", may_have_run=self._session is not None)
+            error = self.late()
             self.abandon()
             self._failed(error)
 
-    def _too_late(self, what: str, *, may_have_run: bool) -> DeadlineExceededError:
+    def _too_late(self, doing: str, *, may_have_run: bool) -> DeadlineExceededError:
         timeout = self._options.timeout
         given = f"timeout {timeout:g} s" if timeout is not None else "inherited from the calling method"
         message = f"the deadline ({given}) passed"
-        if what != "it":
-            message += f" while {what}"
+        if doing:
+            message += f" while {doing}"
         if self._error is not None:
             message += f"; the last attempt: {_without_target(self._error)}"
         return DeadlineExceededError.of(self.target, message, may_have_run=may_have_run)
 
-    def late(self) -> DeadlineExceededError:
+    def late(self) -> CallError:
         """The error for a caller whose own wait ended at the deadline."""
-        return self._too_late("it", may_have_run=self._session is not None)
+        if self._endpoint is not None:
+            return self._too_late("", may_have_run=self._session is not None)
+        routes, timeout = self._policy.routes, self._options.timeout
+        if routes.set_aside:
+            return self._too_late(f"waiting, as {routes.set_aside}", may_have_run=False)
+        waited = "until the calling method's deadline" if timeout is None else f"{timeout:.3g} s (timeout)"
+        return routes.absence.error(self.target, waited)
 
     def _settle(self) -> None:
         self._over = True

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
+from iris_actor.actor.absence import ask_after
 from iris_actor.actor.balancer import Balancer, make_balancer
 from iris_actor.actor.broadcast import Broadcast
 from iris_actor.actor.endpoint_source import EndpointSource
@@ -99,7 +100,7 @@ class ActorPool(Generic[T]):
             waits_when_full=on_full == "wait",
             max_retries=max_retries,
         )
-        self._ways = WaysToCall(self._policy, self.name, self.endpoints)
+        self._ways = WaysToCall(self._policy, self.name)
         self._call = Methods(self.name, actor_type, self._ways.calling(DEFAULT))
         self._submit = Methods(self.name, actor_type, self._ways.submitting(DEFAULT))
         self._acall = Methods(self.name, actor_type, self._ways.awaiting(DEFAULT))
@@ -252,7 +253,11 @@ class ActorPool(Generic[T]):
     def broadcast(self, method: Callable[Concatenate[T, P], R], /) -> Callable[P, Broadcast[R]]: ...
 
     def broadcast(self, *method: Any) -> Any:
-        """Methods that call every endpoint that is there now and return a `Broadcast`."""
+        """Methods that call every endpoint that is there now and return a `Broadcast`.
+
+        Right after `lookup` they wait for the registry's first listing, so in a coroutine they belong into
+        `asyncio.to_thread`; they raise ActorNotFoundError when it does not come within `resolve_timeout`.
+        """
         return self._methods(self._ways.broadcasting, method, None, None)
 
     @overload
@@ -319,24 +324,44 @@ class ActorPool(Generic[T]):
     # --- who is there -------------------------------------------------------------------------------
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """The endpoints that are known now."""
-        return self._policy.routes.endpoints()
+        """The endpoints that are there now. Right after `lookup` it waits for the registry's first listing.
+
+        Raises:
+            RegistryUnavailableError: that did not come within `resolve_timeout`.
+            RegistryError: the registry refuses, or is closed.
+        """
+        return self._policy.routes.endpoints(self._policy.resolve_timeout)
 
     @property
     def size(self) -> int:
-        """How many endpoints are known now."""
+        """How many endpoints are there now. Waits, and raises, as `endpoints` does."""
         return len(self.endpoints())
 
     def wait_for_size(self, size: int, timeout: float | None = None) -> None:
-        """Block until at least `size` endpoints are known.
+        """Block until at least `size` endpoints are there.
+
+        Args:
+            size: how many; 0 waits for the registry's first listing.
+            timeout: seconds to wait; None for no limit.
 
         Raises:
-            ActorNotFoundError: (a LookupError) when `timeout` seconds passed before.
+            ActorNotFoundError: (a LookupError) when the timeout passed before. It says what is known: a
+                registry that does not answer is its cause.
         """
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise ValueError(f"size must be a whole number from 0, got {size!r}")
-        if not self._resolver.wait_for(self._absolute, size, Deadline.of(check_timeout(timeout))):
-            raise ActorNotFoundError.of(self.name, f"{self.size} of {size} endpoints after {timeout} s")
+        deadline = Deadline.of(check_timeout(timeout))
+        early = Deadline.after(ask_after(deadline.remaining))
+        if self._resolver.wait_for(self._absolute, size, early):
+            return
+        routes = self._policy.routes
+        routes.absence.look()
+        if self._resolver.wait_for(self._absolute, size, deadline):
+            return
+        known = routes.known()
+        if known:
+            raise ActorNotFoundError.of(self.name, f"{len(known)} of {size} endpoints after {timeout} s")
+        raise routes.absence.error(self.name, f"{timeout} s (timeout)")
 
     # --- inside -------------------------------------------------------------------------------------
 
@@ -367,7 +392,9 @@ class ActorPool(Generic[T]):
         return _rebuild, (self._resolver, self._absolute, self._actor_type, self._settings)
 
     def __repr__(self) -> str:
-        return f"ActorPool({self.name!r}, {self.size} endpoints)"
+        known = self._policy.routes.known()  # who prints it must not wait
+        there = "endpoints not known yet" if known is None else f"{len(known)} endpoints"
+        return f"ActorPool({self.name!r}, {there})"
 
 
 def _rebuild(resolver: Any, name: str, actor_type: Any, settings: dict[str, Any]) -> ActorPool[Any]:

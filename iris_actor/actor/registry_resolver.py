@@ -9,7 +9,8 @@ from typing import Any
 from iris_actor.actor.environment import REGISTRY, Environment
 from iris_actor.actor.resolve_result import ResolveResult
 from iris_actor.actor.resolver import Resolver
-from iris_actor.errors import InvalidURLError, OutsideJobError
+from iris_actor.deadline import check_timeout
+from iris_actor.errors import InvalidURLError, OutsideJobError, RegistryError
 from iris_actor.registry import connect_registry
 from iris_actor.registry.registry import Directory, Registry
 from iris_actor.rpc.credentials import Credentials
@@ -23,6 +24,7 @@ class RegistryResolver(Resolver):
         namespace: where names that are not absolute live. None takes the job's, and ``"default"``
             outside a job.
         credentials: what the servers of the actors ask for.
+        resolve_timeout: seconds that `resolve` waits for the registry's first listing.
 
     Raises:
         OutsideJobError: without `registry` outside a job.
@@ -37,7 +39,11 @@ class RegistryResolver(Resolver):
         *,
         namespace: str | None = None,
         credentials: Credentials | None = None,
+        resolve_timeout: float = 30.0,
     ) -> None:
+        if check_timeout(resolve_timeout) is None:
+            raise ValueError("resolve_timeout must be a number of seconds, got None")
+        self.resolve_timeout = resolve_timeout
         environment = Environment.read()
         self.namespace = environment.namespace(namespace)
         self.credentials = credentials
@@ -68,11 +74,21 @@ class RegistryResolver(Resolver):
         return full, self._directory(full.split("/", 1)[0])
 
     def resolve(self, name: str) -> ResolveResult:
-        # One table is looked at where nothing has changed: of thousands of names, each look misses the
-        # processor's caches several times.
         found = self._found.get(name)
         if found is None:
+            directory = self._place(name)[1]
+            if not directory.wait_synced(self.resolve_timeout):
+                raise _no_listing(directory)
             return self._look_up(name, None)
+        revision, directory, known = found
+        return known if directory.revision == revision else self._look_up(name, known)
+
+    def known(self, name: str) -> ResolveResult | None:
+        # One table is looked at where nothing has changed: of thousands of names, each look misses the
+        # processor's caches several times. It has only names of directories that were listed.
+        found = self._found.get(name)
+        if found is None:
+            return self._look_up(name, None) if self._place(name)[1].listed else None
         revision, directory, known = found
         return known if directory.revision == revision else self._look_up(name, known)
 
@@ -89,9 +105,15 @@ class RegistryResolver(Resolver):
 
     def list(self, prefix: str = "", *, timeout: float | None = 5.0) -> list[str]:
         full = prefix[1:] if prefix.startswith("/") else f"{self.namespace}/{prefix}"
+        if not full:
+            return self._registry.names(timeout=timeout)
         directory = self._directory(full.split("/", 1)[0])
-        directory.wait_synced(timeout)
+        if not directory.wait_synced(timeout):
+            raise _no_listing(directory)
         return directory.names(full)
+
+    def trouble(self, name: str) -> RegistryError | None:
+        return self._place(name)[1].trouble
 
     def subscribe(self, name: str, on_change: Callable[[], None]) -> Callable[[], None]:
         full, directory = self._place(name)
@@ -116,7 +138,8 @@ class RegistryResolver(Resolver):
         self._registry.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _shared_resolver, (type(self), self._registry.url, self.namespace, self.credentials)
+        key = (type(self), self._registry.url, self.namespace, self.credentials)
+        return _shared_resolver, (*key, self.resolve_timeout)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(namespace={self.namespace!r})"
@@ -127,6 +150,7 @@ class EtcdResolver(RegistryResolver):
 
     Args:
         url: ``etcd://host:2379[,host2:2379...][/prefix][?ttl=10]``. None takes ``IRIS_REGISTRY``.
+        namespace, credentials, resolve_timeout: as for `RegistryResolver`.
 
     Raises:
         InvalidURLError: (a ValueError) for another kind of URL.
@@ -138,10 +162,15 @@ class EtcdResolver(RegistryResolver):
         *,
         namespace: str | None = None,
         credentials: Credentials | None = None,
+        resolve_timeout: float = 30.0,
     ) -> None:
         if url is not None and not url.startswith("etcd://"):
             raise InvalidURLError(url, "EtcdResolver takes an etcd:// URL")
-        super().__init__(url, namespace=namespace, credentials=credentials)
+        super().__init__(url, namespace=namespace, credentials=credentials, resolve_timeout=resolve_timeout)
+
+
+def _no_listing(directory: Directory) -> RegistryError:
+    return directory.trouble or RegistryError("there is no listing of the registry, and no reason known")
 
 
 _shared: dict[Any, RegistryResolver] = {}
@@ -149,12 +178,18 @@ _shared_lock = threading.Lock()
 
 
 def _shared_resolver(
-    cls: type[RegistryResolver], url: str, namespace: str, credentials: Credentials | None
+    cls: type[RegistryResolver],
+    url: str,
+    namespace: str,
+    credentials: Credentials | None,
+    resolve_timeout: float,
 ) -> RegistryResolver:
     """The resolver that handles which arrived in this process share; it lives as long as the process."""
-    key = (cls, url, namespace, credentials)
+    key = (cls, url, namespace, credentials, resolve_timeout)
     with _shared_lock:
         resolver = _shared.get(key)
         if resolver is None:
-            resolver = _shared[key] = cls(url, namespace=namespace, credentials=credentials)
+            resolver = cls(url, namespace=namespace, credentials=credentials)
+            resolver.resolve_timeout = resolve_timeout
+            _shared[key] = resolver
         return resolver

@@ -15,6 +15,7 @@ from iris_actor.actor.options import CallOptions
 from iris_actor.actor.pending_call import CallPolicy, PendingCall
 from iris_actor.actor.result_stream import ResultStream, StreamCall
 from iris_actor.codec import dump_arguments
+from iris_actor.errors import RegistryError
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.rpc.buffers import own
 
@@ -27,13 +28,11 @@ class WaysToCall:
     Args:
         policy: of the pool.
         actor: full name of the actor.
-        endpoints: tells which endpoints a broadcast calls.
     """
 
-    def __init__(self, policy: CallPolicy, actor: str, endpoints: Callable[[], tuple[Endpoint, ...]]) -> None:
+    def __init__(self, policy: CallPolicy, actor: str) -> None:
         self._policy = policy
         self._actor = actor
-        self._endpoints = endpoints
 
     def calling(self, options: CallOptions) -> Make:
         """Block and return the value."""
@@ -87,7 +86,7 @@ class WaysToCall:
         def make(method: str) -> Callable[..., Broadcast[Any]]:
             def start(*args: Any, **kwargs: Any) -> Broadcast[Any]:
                 started = []
-                for endpoint in self._endpoints():
+                for endpoint in self._everybody(method):
                     pending = self._new(FutureCall, method, args, kwargs, options)
                     pending.pin(endpoint)
                     started.append((endpoint, pending.start()))
@@ -96,6 +95,14 @@ class WaysToCall:
             return start
 
         return make
+
+    def _everybody(self, method: str) -> tuple[Endpoint, ...]:
+        routes, patience = self._policy.routes, self._policy.resolve_timeout
+        try:
+            return routes.endpoints(patience)
+        except RegistryError:
+            pass  # it becomes the cause, without the traceback of our own look
+        raise routes.absence.error(f"{self._actor}.{method}", f"{patience:.3g} s (resolve_timeout)")
 
     def mapping(self, items: Iterable[Any], most: int, options: CallOptions) -> Make:
         """Call with each of `items`, `most` at a time unless the call says otherwise."""

@@ -155,7 +155,7 @@ def test_a_name_that_nobody_serves_is_not_found_at_a_server(hosted):
 
 def test_a_name_without_any_address_is_not_found_within_the_resolve_timeout():
     pool = FixedResolver({}, namespace="test").lookup("nobody", resolve_timeout=0.2)
-    with pytest.raises(ActorNotFoundError, match=r"no endpoint serves .* 0.2 s"):
+    with pytest.raises(ActorNotFoundError, match=r"no actor .* 0.2 s"):
         pool.call().add(1)
 
 

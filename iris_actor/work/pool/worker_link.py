@@ -27,6 +27,8 @@ class _OneEndpoint(Resolver):
     def resolve(self, name: str) -> ResolveResult:  # noqa: ARG002
         return self._result
 
+    known = resolve
+
     def list(self, prefix: str = "", *, timeout: float | None = 5.0) -> list[str]:  # noqa: ARG002
         return [self._result.name]
 

@@ -113,7 +113,8 @@ class WorkerStarter:
     def find(self, slot: WorkerSlot) -> None:
         """Look whether the worker of `slot` has announced itself."""
         client = self._client
-        for endpoint in client.resolver.resolve(self._actor_name(slot)).endpoints:
+        found = client.resolver.known(self._actor_name(slot))
+        for endpoint in () if found is None else found.endpoints:
             if endpoint.metadata.get("launch") == slot.launch_id:
                 link = WorkerLink(endpoint, Credentials(token=self._token))
                 with self._lock:
