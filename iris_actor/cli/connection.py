@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 REGISTRY_TIMEOUT = 5.0
 """Seconds that the registry has for an answer."""
 TOKEN = "IRIS_TOKEN"  # noqa: S105 - the name of a variable
-_MOST_NAMES = 20
 _PANEL = "Connection"
 
 
@@ -132,12 +132,14 @@ class Connection:
         """The registry; close it after use."""
         from iris_actor import connect_registry
 
+        _leave_errors_to_the_command()
         return connect_registry(self.registry_url)
 
     def resolver(self) -> RegistryResolver:
         """A resolver of names; close it after use."""
         from iris_actor import RegistryResolver
 
+        _leave_errors_to_the_command()
         return RegistryResolver(self.registry_url, namespace=self.namespace, credentials=self.credentials)
 
     def find(self, resolver: RegistryResolver, name: str, *, wait: float = 0.0) -> ResolveResult:
@@ -154,32 +156,23 @@ class Connection:
             InvalidNameError: for a bad name.
         """
         from iris_actor.deadline import Deadline
-        from iris_actor.errors import ActorNotFoundError, RegistryUnavailableError
+        from iris_actor.errors import ActorNotFoundError, RegistryError
 
-        full = resolver.qualify(name, framework=True)
-        if not resolver.wait_synced(name, max(wait, REGISTRY_TIMEOUT)):
-            raise RegistryUnavailableError(
-                _without_password(self.registry_url), f"no answer within {max(wait, REGISTRY_TIMEOUT):g} s"
-            )
-        if not resolver.wait_for(name, 1, Deadline.after(wait)):
-            raise ActorNotFoundError(self._not_found(resolver, full))
-        return resolver.resolve(name)
-
-    def _not_found(self, resolver: RegistryResolver, full: str) -> str:
-        namespace, actor = full.split("/", 1)
-        known = [name.split("/", 1)[1] for name in resolver.list(f"/{namespace}/")]
-        shown = [name for name in known if not name.startswith("_")]
-        listed = ", ".join(shown[:_MOST_NAMES]) + (", ..." if len(shown) > _MOST_NAMES else "")
-        text = f"no actor {actor!r} in namespace {namespace!r}, which has {listed or 'no actors'}"
-        with self.registry() as registry:
-            everywhere = registry.list(timeout=REGISTRY_TIMEOUT)
-        others = sorted({f"/{e.name}" for e in everywhere if e.actor_name == actor})
-        if others:
-            text += f"; there is {', '.join(others[:_MOST_NAMES])}"
-        return text
+        resolver.resolve_timeout = max(wait, REGISTRY_TIMEOUT)
+        found = resolver.resolve(name)
+        if found.is_empty and resolver.wait_for(name, 1, Deadline.after(wait)):
+            found = resolver.resolve(name)
+        if found.is_empty:
+            try:
+                text = resolver.explain(name, timeout=REGISTRY_TIMEOUT)
+            except RegistryError:  # that user may not read the rest
+                text = f"no endpoint serves {found.name!r}"
+            raise ActorNotFoundError(text)
+        return found
 
 
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    userinfo, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{userinfo.partition(':')[0]}{at}{host}"
+def _leave_errors_to_the_command() -> None:
+    """Keep warnings off stderr, unless somebody configured logging: the command prints one error itself."""
+    log = logging.getLogger("iris_actor")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from iris_actor import Endpoint
 
 
-def stdout() -> Console:
-    """Where results go. Long lines are not broken: a pipe has no width, a terminal breaks them itself."""
+def stdout(width: int | None = None) -> Console:
+    """Where results go. Long lines are not broken: a pipe has no width, a terminal breaks them itself.
+
+    Args:
+        width: columns to assume; None for those of the terminal.
+    """
     from rich.console import Console
 
-    return Console(soft_wrap=True, highlight=False)
+    return Console(soft_wrap=True, highlight=False, width=width)
 
 
 def in_terminal() -> bool:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 
+import pytest
+
+from iris_actor.testing import EtcdProcess
 from tests.cli.conftest import Calculator, Cli, Host
+from tests.support.terminal import Terminal
 
 
 def test_the_tree_shows_namespaces_names_and_endpoints(cli: Cli, host: Host, namespace: str):
@@ -65,7 +70,8 @@ def test_the_frameworks_own_are_shown_only_when_asked_for(cli: Cli, host: Host):
 
 def test_an_empty_namespace_says_so(cli: Cli, namespace: str):
     ran = cli("ls")
-    assert (ran.code, ran.out) == (0, f"no actors below /{namespace}/\n")
+    assert ran.code == 0
+    assert re.fullmatch(rf"no actors below /{namespace}/(; there are actors in .*)?\n", ran.out)
     assert json.loads(cli("ls", "--json").out) == []
 
 
@@ -75,3 +81,60 @@ def test_a_registry_that_is_away_is_exit_code_3(bare_cli: Cli):
     assert "127.0.0.1:1" in ran.err
     assert "secret" not in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_name_in_the_wrong_namespace_is_told_the_right_one(
+    bare_cli: Cli, host: Host, etcd: EtcdProcess, namespace: str
+):
+    host()
+    host("rl/curriculum")
+    wrong = f"{namespace}-wrong"
+    for name in ("calculator", "rl/", "rl"):
+        right = "rl/curriculum" if name.startswith("rl") else "calculator"
+        ran = bare_cli("ls", name, "--namespace", wrong, "--registry", etcd.url)
+        assert ran.code == 0
+        assert ran.out.startswith(f"no actors below /{wrong}/{name}: ")
+        assert f"there is /{namespace}/{right}" in ran.out
+    ran = bare_cli("ls", "--namespace", wrong, "--registry", etcd.url)
+    assert namespace in ran.out.partition("there are actors in ")[2]
+
+
+def test_a_misspelt_name_is_told_the_near_one(cli: Cli, host: Host, namespace: str):
+    host()
+    ran = cli("ls", "calculatr")
+    assert f"no actor 'calculatr' in namespace '{namespace}', which has calculator" in ran.out
+
+
+def test_a_registry_that_is_away_is_one_error_in_one_line(bare_cli: Cli):
+    for command in (["ls"], ["describe", "a"], ["call", "a.b"]):
+        ran = bare_cli(*command, "--registry", "etcd://127.0.0.1:1")
+        assert ran.code == 3
+        assert ran.out == ""
+        assert len(ran.err.splitlines()) == 1
+        assert ran.err.startswith("error: registry etcd://127.0.0.1:1 is not available")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_addresses_and_names_survive_a_narrow_terminal(
+    host: Host, etcd: EtcdProcess, namespace: str, columns: int
+):
+    servers = [host("inference", metadata={"gpu": "a100", "zone": "a"}) for _ in range(2)]
+    arguments = ("--namespace", namespace, "--registry", etcd.url)
+    with Terminal("ls", *arguments, columns=columns) as terminal:
+        assert terminal.wait() == 0
+        lines = terminal.text.splitlines()
+    assert max(map(len, lines)) <= columns or columns == 40  # an actor id takes 40 with its indent
+    assert any(line.endswith("inference") for line in lines)
+    for server in servers:
+        (line,) = [line for line in lines if server.address in line]
+        assert line.strip("\u2502\u251c\u2514\u2500 ").startswith(server.address)
+    assert sum(f"pid {os.getpid()}" in line for line in lines) == 2
+    assert sum("gpu=a100" in line for line in lines) == 2
+
+
+def test_in_a_pipe_each_endpoint_is_one_line(cli: Cli, host: Host, monkeypatch: pytest.MonkeyPatch):
+    server = host(metadata={"gpu": "a100"})
+    monkeypatch.setenv("COLUMNS", "40")
+    (line,) = [line for line in cli("ls").out.splitlines() if server.address in line]
+    assert f"pid {os.getpid()}" in line
+    assert "gpu=a100" in line
