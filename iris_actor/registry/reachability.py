@@ -18,8 +18,13 @@ from iris_actor.errors import RegistryUnavailableError
 
 _log = logging.getLogger(__name__)
 
-BLIP = 0.2
-"""Seconds of silence that are not logged: an attempt may meet a connection that is just breaking."""
+BLIP = 1.5
+"""Seconds of silence that are not logged.
+
+An attempt may meet a connection that is just breaking. And after an outage one connection answers again while
+another, for up to a second, only repeats its last failure (gRPC's pause before it reconnects, which
+`EtcdConnection` bounds).
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,8 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._refuse()
+        for _ in range(3):  # what was just accepted begins, and is ended below: else nobody closes its socket
+            await asyncio.sleep(0)
         me = asyncio.current_task()
         tasks = [task for task in asyncio.all_tasks() if task is not me]
         for task in tasks:
@@ -157,7 +159,7 @@ class Proxy:
         host, _, port = self._target
         try:
             far_reader, far_writer = await asyncio.open_connection(host, int(port))
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # asyncio would log the latter as an error of this handler
             writer.transport.abort()
             return
         connection = _Connection(writer, far_writer)
