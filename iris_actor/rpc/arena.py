@@ -154,7 +154,10 @@ class Arena:
             if waits or self._misses < _MISSES or time.monotonic() < self._not_before:
                 return None
             self._growing = True
-        _maker.run(partial(self._grow, size))
+        try:
+            _maker.run(partial(self._grow, size))
+        except RuntimeError:  # no more threads, or the interpreter ends: the body travels in chunks
+            self._growing = False
         return None
 
     def lend(self, own: OwnSegment) -> bool:

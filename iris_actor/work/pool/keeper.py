@@ -13,6 +13,7 @@ takes long (initializer, end of a process) is waited for by a state with a due t
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import traceback
@@ -22,7 +23,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from iris_actor import signals
-from iris_actor.actor.callbacks import is_callback_thread
+from iris_actor.actor.callbacks import is_callback_thread, run_callback
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import Launch, ReplicaState, ReplicaStatus
 from iris_actor.work.pool.config import WorkerPoolConfig
@@ -43,6 +44,10 @@ UNWIND = 1.0
 TICK = 0.05
 """Seconds between looks while something is likely to change without notice."""
 
+_EXIT_STARTS_NOTHING = (3, 12) <= sys.version_info < (3, 12, 3)
+"""Whether an interpreter that ends starts neither threads nor processes although its hooks still run
+(python/cpython gh-113964)."""
+
 _ALIVE = frozenset({SlotState.STARTING, SlotState.SETTING_UP, SlotState.READY, SlotState.LOST})
 
 
@@ -52,6 +57,7 @@ class Keeper:
     Attributes:
         dispatcher: of the pool.
         shut: whether the pool takes no more tasks.
+        begun: whether all that a task needs is there, should the interpreter end now; see `wait_begun`.
         forked_from: the pool's process, in a child that was forked from it; None in that process itself.
 
     Args:
@@ -72,6 +78,7 @@ class Keeper:
     ) -> None:
         self.dispatcher = Dispatcher(config, prefetch=prefetch, wake=self.wake)
         self.shut = False
+        self.begun = not _EXIT_STARTS_NOTHING
         self.forked_from: int | None = None
         self._name = pool_name
         self._config = config
@@ -144,6 +151,33 @@ class Keeper:
         with self._lock:
             return signals.wait(partial(self._changed.wait_for, settled), timeout)
 
+    def wait_begun(self) -> None:
+        """Wait until a worker can be reached, or nobody can tell how long that may take.
+
+        For a submit, where the exit hook could not start what the task needs.
+        """
+        with self._lock:
+            signals.wait(partial(self._changed.wait_for, lambda: self.begun), None)
+
+    def _look_whether_begun(self) -> None:
+        if self.begun:
+            return
+        with self._changed:
+            slots = self.dispatcher.slots
+            launches = [launch for launch, _ in self._polled.items()]
+            waits = bool(launches) and all(
+                replica.state is ReplicaState.PENDING
+                for launch in launches
+                for replica in self._polled[launch]
+            )
+            if (
+                waits
+                or any(slot.link is not None for slot in slots)
+                or self.dispatcher.queue.broken is not None
+            ):
+                self.begun = True
+                self._changed.notify_all()
+
     @property
     def ready(self) -> int:
         """How many workers are ready."""
@@ -154,6 +188,9 @@ class Keeper:
     def _run(self) -> None:
         monitor: PoolMonitor | None = None
         try:
+            # These threads could not be started later, when the interpreter ends.
+            run_callback(int)
+            self.dispatcher.warm_up()
             self._client = client = self._connect()
             self._starter = WorkerStarter(
                 client,
@@ -181,7 +218,7 @@ class Keeper:
                 self._disconnect()
             finally:
                 with self._changed:
-                    self._ending = True
+                    self._ending = self.begun = True
                     self._changed.notify_all()
 
     def _rest(self, timeout: float | None) -> None:
@@ -214,6 +251,7 @@ class Keeper:
         for slot in list(self.dispatcher.slots):
             self._look_at(slot)
         self.dispatcher.withdrawal.look()
+        self._look_whether_begun()
         return True
 
     def _next_look(self) -> float | None:

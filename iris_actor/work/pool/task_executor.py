@@ -79,7 +79,7 @@ class TaskExecutor(Executor):
         self._check_open()
         if not callable(fn):
             raise TypeError(f"submit() needs a callable, got {fn!r}")
-        return self._keeper.dispatcher.submit(fn, args, kwargs, self._options)
+        return _submit(self._keeper, fn, args, kwargs, self._options)
 
     def map(
         self,
@@ -142,8 +142,8 @@ class TaskExecutor(Executor):
                 return mine.submit(fn, *item)
             _check_open(keeper)
             if chunksize == 1:
-                return dispatcher.submit(fn, item, {}, options)
-            return dispatcher.submit(fn, item, {}, options, spread=True, weight=len(item))
+                return _submit(keeper, fn, item, {}, options)
+            return _submit(keeper, fn, item, {}, options, spread=True, weight=len(item))
 
         return MapIterator(
             submit,
@@ -171,6 +171,15 @@ class TaskExecutor(Executor):
 
     def _check_open(self) -> None:
         _check_open(self._keeper)
+
+
+def _submit(
+    keeper: Keeper, fn: Callable[..., Any], args: Any, kwargs: Any, options: TaskOptions, **how: Any
+) -> TaskFuture[Any]:
+    future = keeper.dispatcher.submit(fn, args, kwargs, options, **how)
+    if not keeper.begun:
+        keeper.wait_begun()
+    return future
 
 
 def _check_not_forked(keeper: Keeper) -> None:
