@@ -126,17 +126,20 @@ def others():
 def interrupt(number, frame):
     raise KeyboardInterrupt
 
+def work():  # CPython 3.13.0 leaves a loop's jump back out of the `try` that it stands in
+    for n in range(1000):
+        assert pool.call(timeout=20).echo(n) == n
+
 signal.signal(signal.SIGALRM, interrupt)
 thread = threading.Thread(target=others)
 thread.start()
 hit = 0
 end = time.monotonic() + 4
-while time.monotonic() < end:
+while time.monotonic() < end or hit <= 100 or made <= 100:
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-3))
-            for n in range(1000):
-                assert pool.call(timeout=20).echo(n) == n
+            work()
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:
@@ -144,9 +147,9 @@ while time.monotonic() < end:
 over.set()
 thread.join()
 assert pool.call(timeout=10).echo("after it") == "after it"
-print("survived", hit > 100 and made > 100)
+print("survived")
 """
 
 
 def test_interrupts_at_any_moment_leave_a_session_that_works_for_all_threads(server):
-    assert run_script(_STORM, server.address, timeout=60) == "survived True\n"
+    assert run_script(_STORM, server.address, timeout=90) == "survived\n"
