@@ -1,8 +1,19 @@
 # Two commands do everything on a fresh machine with Python 3.11+ and pip: `make demo` and `make test`.
-# PYTHON= says with which Python (`make test PYTHON=python3.13`); each has an environment of its own.
+# `make test PYTHON=3.13` takes that Python, from PATH or from pyenv, and an environment of its own.
 
 PYTHON ?= python3
-VENV ?= .venv$(if $(filter-out file default,$(origin PYTHON)),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+ifeq ($(origin PYTHON),file)
+    INTERPRETER := $(PYTHON)
+    VENV ?= .venv
+else
+    INTERPRETER := $(shell scripts/find_python.sh $(PYTHON))
+    ifeq ($(INTERPRETER),)
+        $(error no Python)
+    endif
+    ifndef VENV
+        VENV := .venv-$(shell $(INTERPRETER) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    endif
+endif
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints/newest.txt
 PYTEST_ARGS ?=
@@ -28,7 +39,7 @@ demo: $(VENV)/.examples ## Run the main job: a sweep over scikit-learn's digits,
 test: $(VENV)/.test ## Run the test suite
 	$(PYTEST) $(LIMIT) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
-quick: $(VENV)/.test ## Run the tests without pools, other libraries and examples (PYTHON=python3.12)
+quick: $(VENV)/.test ## Run the tests without pools, other libraries and examples (PYTHON=3.12)
 	$(PYTEST) $(LIMIT) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS) $(QUICK)
 
 newest: ## Run the test suite with what pip installs today, in a new environment
@@ -63,9 +74,9 @@ clean: ## Remove what the other targets made
 
 # Each stamp installs one set of extras into the same environment.
 $(VENV)/.created:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "$(PYTHON) is not a Python of at least 3.11: name one, as in make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(INTERPRETER) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(INTERPRETER) is not a Python of at least 3.11: name one, as in \`make test PYTHON=3.13\`" >&2; exit 1; }
+	$(INTERPRETER) -m venv $(VENV)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml $(CONSTRAINTS)
