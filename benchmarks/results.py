@@ -99,7 +99,7 @@ class Results:
             "versions": self.versions,
             "rounds_asked": self.rounds_asked,
             "quick": self.quick,
-            "seconds": round(self.seconds, 1),
+            "seconds": self.seconds,
             "absent": self.absent,
             "mismatch": self.mismatch,
             "benchmarks": {table.benchmark.name: self._table_as_json(table) for table in self.tables},

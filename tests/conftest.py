@@ -13,6 +13,8 @@ import pytest
 
 from iris_actor.testing import EtcdProcess
 
+pytest_plugins = ["tests.support.time_limits"]
+
 GRACE = 3.0
 """Seconds in which threads and processes that are ending anyhow may end."""
 LASTING_THREADS = (
@@ -22,7 +24,6 @@ LASTING_THREADS = (
     "iris-segments",  # one a process, which makes shared memory
     "iris-dispatch",  # one a process, for what main threads submit
     "asyncio_",  # the executor of a loop: of the above, or of pytest's
-    "pytest_timeout",
 )
 LASTING_TARGETS = (
     "_poll_wrapper",  # gRPC's own poller for asyncio, one a process

@@ -25,12 +25,19 @@ def map_calls(submit: Callable[[Any], Future[Any]], items: Iterable[Any], in_fli
 def _results(submit: Callable[[Any], Future[Any]], items: Iterator[Any], in_flight: int) -> Iterator[Any]:
     under_way: deque[Future[Any]] = deque()
     try:
-        for item in items:
-            under_way.append(submit(item))
-            if len(under_way) >= in_flight:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        # Not in place: CPython 3.13.0 leaves a loop's jump back out of the `try`, and Ctrl-C may come there.
+        yield from _in_order(submit, items, in_flight, under_way)
     finally:
         for future in under_way:
             future.cancel()
+
+
+def _in_order(
+    submit: Callable[[Any], Future[Any]], items: Iterator[Any], in_flight: int, under_way: deque[Future[Any]]
+) -> Iterator[Any]:
+    for item in items:
+        under_way.append(submit(item))
+        if len(under_way) >= in_flight:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()

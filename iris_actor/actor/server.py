@@ -185,6 +185,11 @@ class ActorServer:
         if registration is not None:
             registration.close()
 
+    def _announce_all(self) -> None:
+        # A function of its own, because CPython 3.13.0 leaves the jump back of a loop out of a `try`.
+        for hosted in self._by_name.values():
+            self._announce(hosted)
+
     def _announce(self, hosted: HostedActor) -> None:
         if self._registry is None:
             return
@@ -230,8 +235,7 @@ class ActorServer:
             port = self._rpc.start()
             self._state = "serving"
             try:
-                for hosted in self._by_name.values():
-                    self._announce(hosted)
+                self._announce_all()
             except BaseException:
                 self.stop()
                 raise

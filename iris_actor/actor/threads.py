@@ -49,10 +49,11 @@ class Threads:
     def close(self) -> None:
         """End the threads once they have done what is queued. Idempotent, does not wait."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                for _ in self._threads:
-                    self._work.put(None)
+            if self._closed:
+                return
+            self._closed = True
+        for _ in self._threads:
+            self._work.put(None)
 
     def join(self, timeout: float) -> None:
         """Wait for closed threads to end, each for up to `timeout` seconds."""

@@ -2,10 +2,10 @@
 
 ::
 
-    app ── etcd · ls · describe · call · serve · pool   one module a command
-              └── connection (who is where) · json_values · failures (exit codes) · output
+    entry ── app ── etcd · ls · describe · call · serve · pool   one module a command
+                       └── connection (who is where) · completion · json_values · failures · output
 """
 
-from iris_actor.cli.app import main
+from iris_actor.cli.entry import main
 
 __all__ = ["main"]

@@ -1,6 +1,6 @@
 """``python -m iris_actor.cli``: the same as ``iris-actor``."""
 
-from iris_actor.cli.app import main
+from iris_actor.cli import main
 
 if __name__ == "__main__":
     main()

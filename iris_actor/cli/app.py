@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -11,7 +10,6 @@ from iris_actor.cli.call import call
 from iris_actor.cli.command import Command, Group
 from iris_actor.cli.describe import describe
 from iris_actor.cli.etcd import etcd
-from iris_actor.cli.failures import ExitCode
 from iris_actor.cli.ls import ls
 from iris_actor.cli.pool import pool
 from iris_actor.cli.serve import serve
@@ -21,7 +19,6 @@ app = typer.Typer(
     name="iris-actor",
     cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -62,11 +59,3 @@ def root(
     iris-actor call counter.most_common
     ```
     """
-
-
-def main() -> None:
-    """Run the command line of this process; ends it with one of `ExitCode`."""
-    try:
-        app()
-    except KeyboardInterrupt:  # while modules were imported: a command handles its own
-        sys.exit(ExitCode.INTERRUPTED)

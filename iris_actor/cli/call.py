@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from iris_actor.cli.completion import call_targets
 from iris_actor.cli.connection import (
     REGISTRY_TIMEOUT,
     CaOption,
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
 
 def call(
     target: Annotated[
-        str, typer.Argument(metavar="NAME.METHOD", help="Actor name and method.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME.METHOD",
+            help="Actor name and method.",
+            show_default=False,
+            autocompletion=call_targets,
+        ),
     ],
     args: Annotated[
         list[str] | None,

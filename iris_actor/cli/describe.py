@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from iris_actor.cli.completion import actor_names
 from iris_actor.cli.connection import (
     REGISTRY_TIMEOUT,
     CaOption,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="Actor name.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Actor name.", show_default=False, autocompletion=actor_names)],
     each: Annotated[
         bool, typer.Option("--all", "-a", help="Ask each endpoint, not only the first that answers.")
     ] = False,

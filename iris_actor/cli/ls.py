@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from iris_actor.cli.completion import actor_names
 from iris_actor.cli.connection import REGISTRY_TIMEOUT, Connection, NamespaceOption, RegistryOption
 from iris_actor.cli.failures import failures
 from iris_actor.cli.output import age, endpoint_fields, in_terminal, print_document, stdout
@@ -32,6 +33,7 @@ def ls(
             help="Beginning of the names to show: in the namespace, or absolute with a leading `/`."
             " Without it and without `--namespace`: everything.",
             show_default=False,
+            autocompletion=actor_names,
         ),
     ] = "",
     show_all: Annotated[

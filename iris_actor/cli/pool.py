@@ -231,16 +231,21 @@ def _show(entry: PoolEntry, source: PoolSource, interval: float) -> None:
     console = _console()
     view = PoolView(PoolSnapshot.of(ask(entry)))
     watch = _Watch(entry, source, interval)
+
+    # A function, because CPython 3.13.0 leaves a loop's jump back out of a `try` that it stands in.
+    def follow(live: Live) -> None:
+        for look in watch.looks():
+            if isinstance(look, CallError):
+                view.trouble = f"no answer: {look}"
+            else:
+                view.add(PoolSnapshot.of(look))
+            live.update(view.frame(*console.size), refresh=True)
+
     try:
         # On a screen of its own nothing is torn when the window changes its size.
         with _sigterm_as_ctrl_c(), Live(console=console, screen=True, auto_refresh=False) as live:
             live.update(view.frame(*console.size), refresh=True)
-            for look in watch.looks():
-                if isinstance(look, CallError):
-                    view.trouble = f"no answer: {look}"
-                else:
-                    view.add(PoolSnapshot.of(look))
-                live.update(view.frame(*console.size), refresh=True)
+            follow(live)
     finally:
         console.print(view.frame(console.width))
     console.print(f"\n{watch.end}")

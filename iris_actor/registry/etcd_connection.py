@@ -16,6 +16,7 @@ and then broke says nothing yet: the next attempt will.
 from __future__ import annotations
 
 import copy
+import ctypes
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -181,15 +182,45 @@ class EtcdConnection:
         if self._silent >= len(self._members) and not self._closed.is_set():
             self._reachability.absent(reason)
 
+    def begin(self, client: Client, start: Callable[[], T]) -> T:
+        """``start()``, which begins a call that goes on, on `client` as from `stream`; never beside `close`.
+
+        gRPC starts a thread for such a call. When it cannot (there is no memory, or the interpreter ends:
+        CPython 3.12 refuses threads from the end of the main program on), it counts the call all the same,
+        and its channel waits for the call's end for ever: when it is closed, and when it is deleted. So that
+        channel is given up without either, and the next call connects anew.
+
+        Raises:
+            RegistryUnavailableError: no thread could be started.
+            RegistryError: this connection is closed.
+        """
+        with self._lock:
+            self._check_open()
+            try:
+                return start()
+            except RuntimeError as error:
+                if "new thread" not in str(error):
+                    raise
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(client.channel))
+                for member in self._members:
+                    if member.client is not None and member.client.channel is client.channel:
+                        member.client = None
+                raise RegistryUnavailableError(str(self.url), str(error)) from error
+
     def close(self) -> None:
         """End every call that is under way, also in other threads. Idempotent."""
         self._closed.set()
         with self._lock:
-            clients = [member.client for member in self._members if member.client is not None]
-            for member in self._members:
-                member.client = None
+            clients = self._take_clients()
         for client in clients:
             client.close()
+
+    def _take_clients(self) -> list[Client]:
+        # Loops in a function of their own: CPython 3.13.0 leaves their jumps back out of a `with`.
+        clients = [member.client for member in self._members if member.client is not None]
+        for member in self._members:
+            member.client = None
+        return clients
 
     def _pause(self, seconds: float) -> None:
         """Wait for `seconds`, or less when the endpoint that is asked next can be reached meanwhile."""

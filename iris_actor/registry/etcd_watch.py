@@ -168,7 +168,8 @@ class EtcdWatch:
     def _watch(self, client: Client, pulse: WatchPulse, *, fresh: bool) -> None:
         # A member that is cut off from its cluster has nothing to tell, and says so only if asked to.
         metadata = (*(client.metadata or ()), ("hasleader", "true"))
-        call = etcdrpc.WatchStub(client.channel).Watch(pulse.requests(), metadata=metadata)
+        stub = etcdrpc.WatchStub(client.channel)
+        call = self._connection.begin(client, lambda: stub.Watch(pulse.requests(), metadata=metadata))
         pulse.attach(call)
         if self._closing.is_set():
             pulse.end()

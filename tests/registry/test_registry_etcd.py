@@ -83,6 +83,53 @@ registry.directory("ns").wait_synced(5)
     assert leases(own_etcd) == []
 
 
+def test_a_program_may_end_at_the_moment_at_which_a_watch_begins(own_etcd):
+    for _ in range(8):
+        run_script(
+            """
+import sys
+from iris_actor.registry import connect_registry
+connect_registry(sys.argv[1]).directory("ns").wait_synced(5)
+""",
+            own_etcd.url,
+        )
+
+
+def test_a_connection_that_can_start_no_thread_for_a_stream_is_replaced_and_closes(own_etcd):
+    run_script(
+        """
+import sys, threading
+from iris_actor.errors import RegistryUnavailableError
+from iris_actor.registry.etcd_connection import EtcdConnection
+from iris_actor.registry.etcd_stubs import etcdrpc
+from iris_actor.registry.url import RegistryURL
+
+def begin(client):
+    request = etcdrpc.WatchRequest(create_request=etcdrpc.WatchCreateRequest(key=b"k"))
+    return connection.begin(client, lambda: etcdrpc.WatchStub(client.channel).Watch(iter([request])))
+
+connection = EtcdConnection(RegistryURL.parse(sys.argv[1]))
+usual = threading.stack_size(1 << 50)  # no machine has as much
+for _ in range(2):
+    try:
+        with connection.stream("watching") as client:
+            begin(client)
+    except RegistryUnavailableError as error:
+        assert "new thread" in str(error)
+    else:
+        raise AssertionError("it had memory for a thread")
+threading.stack_size(usual)
+with connection.stream("watching") as client:
+    call = begin(client)
+    assert next(call).created
+    call.cancel()
+connection.close()
+del client, call, connection
+""",
+        own_etcd.url,
+    )
+
+
 def test_what_a_killed_process_announced_ends_with_its_lease(own_etcd):
     run_script(
         """

@@ -537,28 +537,32 @@ def interrupt(number, frame):
 signal.signal(signal.SIGALRM, interrupt)
 for _ in range(20):
     assert np.array_equal(pool.call(timeout=20).echo(data), data)
+
+def work():  # CPython 3.13.0 leaves a loop's jump back out of the `try` that it stands in
+    for n in range(100):
+        data[n] = n
+        assert np.array_equal(pool.call(timeout=20).echo(data), data)
+
 hit = 0
 end = time.monotonic() + 2
-while time.monotonic() < end:
+while time.monotonic() < end or hit <= 50:
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-2))
-            for n in range(100):
-                data[n] = n
-                assert np.array_equal(pool.call(timeout=20).echo(data), data)
+            work()
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:
         hit += 1
 for n in range(20):
     assert np.array_equal(pool.call(timeout=20).echo(data), data)
-print("survived", hit > 50, sessions.get(sys.argv[1], None)._link.memory.loans.taken > 20)
+print("survived", sessions.get(sys.argv[1], None)._link.memory.loans.taken > 20)
 """
 
 
 def test_ctrl_c_at_any_moment_leaves_it_in_order():
     with ServerProcess() as server:
-        assert run_script(_INTERRUPTED, server.address, timeout=60) == "survived True True\n"
+        assert run_script(_INTERRUPTED, server.address, timeout=90) == "survived True\n"
 
 
 _HELD_TO_THE_END = """
