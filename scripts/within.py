@@ -3,8 +3,9 @@
     python scripts/within.py SECONDS COMMAND [ARGUMENT...]
 
 Over its time, the command and its children get SIGABRT, at which a Python process that has faulthandler on
-(as pytest has) prints the stacks of all threads; then everything is killed, and the exit code is 124. What the
-command leaves behind when it ends by itself is killed as well: an orphan that holds the pipe of
+(as pytest has) prints the stacks of all threads. Then everything is killed, and the exit code is 124.
+
+What the command leaves behind when it ends by itself is killed as well: an orphan that holds the pipe of
 `make test | tee log` would keep the reader waiting.
 
 `timeout` of coreutils does neither, and puts the command in a group of its own, which Ctrl-C does not reach.

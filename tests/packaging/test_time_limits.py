@@ -65,7 +65,7 @@ def run(folder: Path, test: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-XDIST = ["-n", "2", "--dist", "worksteal"]
+XDIST = ["-n", "1", "--dist", "worksteal"]
 
 
 def test_a_test_that_waits_for_a_lock_fails_with_the_stacks_of_all_threads(tmp_path: Path):
