@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from iris_actor.codec.body import EMPTY, OUT_OF_BAND, PROTOCOL, Body
-from iris_actor.codec.texts import brief
+from iris_actor.codec.texts import brief, exception_text
 from iris_actor.codec.values import ATOMS, dumps, loads
 from iris_actor.errors import SerializationError
 
@@ -31,12 +31,15 @@ def dump_arguments(target: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         return dumps((args, dict(kwargs)))
     except SerializationError as error:
         culprit, cause = _find_culprit([*enumerate(args), *kwargs.items()], error)
-        raise SerializationError.of(target, f"cannot pickle argument {culprit}: {cause}") from error.__cause__
+        text = exception_text(cause) or type(cause).__name__
+        raise SerializationError.of(target, f"cannot pickle argument {culprit}: {text}") from error.__cause__
 
 
 def _find_culprit(
     arguments: Iterable[tuple[int | str, Any]], error: SerializationError
 ) -> tuple[str, BaseException]:
+    if not isinstance(error.__cause__, Exception):  # it wants out: no second attempt
+        return "list", error.__cause__ or error
     for key, value in arguments:
         try:
             dumps(value)

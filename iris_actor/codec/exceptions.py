@@ -37,7 +37,9 @@ def _pickled(error: BaseException) -> bytes | None:
             # What pickles may still not rebuild, which shows only when it is tried.
             if may_not_rebuild(error) and not isinstance(loads(body), BaseException):
                 continue
-        except SerializationError:
+        except SerializationError as failed:
+            if not isinstance(failed.__cause__, Exception):  # it wants out: no second attempt
+                return None
             continue
         parts = bytes(body.data), [bytes(buffer) for buffer in body.buffers]
         return pickle.dumps(parts, PROTOCOL)

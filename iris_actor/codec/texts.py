@@ -18,6 +18,11 @@ def exception_text(error: BaseException) -> str:
         return f"<{type(error).__name__} whose __str__ fails>"
 
 
+def described(error: BaseException) -> str:
+    """The type of `error`, and its text."""
+    return f"{type(error).__name__}: {exception_text(error)}"
+
+
 def brief(value: Any, most: int = 80) -> str:
     """The type and the beginning of the ``repr`` of `value`."""
     try:

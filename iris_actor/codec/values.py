@@ -9,7 +9,7 @@ from typing import Any
 from iris_actor.codec.body import OUT_OF_BAND, PROTOCOL, Body
 from iris_actor.codec.plain_pickler import PlainPickler
 from iris_actor.codec.stream import Stream
-from iris_actor.codec.texts import brief
+from iris_actor.codec.texts import brief, described
 from iris_actor.errors import SerializationError
 
 ATOMS = frozenset({int, float, str, bool, bytes, type(None)})
@@ -33,8 +33,11 @@ def dumps(value: Any) -> Body:
         stream = Stream()
         PlainPickler(stream, PROTOCOL, buffer_callback=stream.take).dump(value)
         return stream.body()
-    except BaseException as error:  # the other pickler can do more, and words the error if it cannot either
+    except Exception:  # noqa: S110 - the other pickler can do more, and words the error if it cannot either
+        pass
+    except BaseException as error:  # wants out: no second attempt
         let_interrupts_pass(error)
+        raise _not_pickled(value, error) from error
     return _dump_by_value(value)
 
 
@@ -50,7 +53,7 @@ def _dump_by_value(value: Any) -> Body:
         let_interrupts_pass(error)
         first = error
     try:
-        if pickler.met_exception:
+        if pickler.met_exception and isinstance(first, Exception):
             try:
                 return dump_the_other_way(value)
             except SerializationError:  # the first error tells more
@@ -83,7 +86,7 @@ def dump_the_other_way(value: Any) -> Body:
 
 
 def _not_pickled(value: Any, cause: BaseException) -> SerializationError:
-    return SerializationError(f"cannot pickle {brief(value)}: {type(cause).__name__}: {cause}")
+    return SerializationError(f"cannot pickle {brief(value)}: {described(cause)}")
 
 
 def loads(body: Body) -> Any:
@@ -98,9 +101,8 @@ def loads(body: Body) -> Any:
         return pickle.loads(body.data, buffers=body.buffers)
     except BaseException as error:
         let_interrupts_pass(error)
-        raise SerializationError(
-            f"cannot rebuild a value of {body.nbytes} bytes here: {type(error).__name__}: {error}"
-        ) from error
+        text = f"cannot rebuild a value of {body.nbytes} bytes here: {described(error)}"
+        raise SerializationError(text) from error
 
 
 def let_interrupts_pass(error: BaseException) -> None:
