@@ -49,21 +49,20 @@ def _dump_by_value(value: Any) -> Body:
     try:
         pickler.dump(value)
         return stream.body()
-    except BaseException as error:
-        let_interrupts_pass(error)
-        first = error
+    except BaseException as raised:
+        let_interrupts_pass(raised)
+        # cloudpickle hides what went too deep behind an error of its own.
+        hidden = isinstance(raised.__cause__, RecursionError)
+        error: BaseException = raised.__cause__ if hidden and raised.__cause__ is not None else raised
     try:
-        if pickler.met_exception and isinstance(first, Exception):
+        if pickler.met_exception and isinstance(error, Exception):
             try:
                 return dump_the_other_way(value)
             except SerializationError:  # the first error tells more
                 pass
-        # cloudpickle hides what went too deep behind an error of its own.
-        hidden = isinstance(first.__cause__, RecursionError)
-        cause = first.__cause__ if hidden and first.__cause__ is not None else first
-        raise _not_pickled(value, cause) from cause
+        raise _not_pickled(value, error) from error
     finally:
-        del first  # it holds this frame, and with it the value, until the garbage is collected
+        del error  # it holds this frame, and with it the value, until the garbage is collected
 
 
 def dump_the_other_way(value: Any) -> Body:
