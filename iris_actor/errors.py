@@ -24,7 +24,7 @@
     │   ├── AuthenticationError (PermissionError)
     │   ├── ProtocolError
     │   ├── PayloadTooLargeError (ValueError)
-    │   ├── SerializationError (TypeError)
+    │   ├── SerializationError (TypeError, pickle.PicklingError)
     │   └── RemoteError                          the actor raised what cannot be rebuilt here
     ├── WorkerLostError                          a task's worker died, more often than it may
     └── BrokenWorkerPool (concurrent.futures.BrokenExecutor)
@@ -41,6 +41,7 @@ from __future__ import annotations
 import errno
 import time
 from concurrent.futures import BrokenExecutor
+from pickle import PicklingError
 from typing import Any, Self
 
 
@@ -237,8 +238,11 @@ class PayloadTooLargeError(CallError, ValueError):
     """Arguments or a result are over the size limit of the side that would receive them."""
 
 
-class SerializationError(CallError, TypeError):
-    """Arguments or a result cannot be pickled, or cannot be rebuilt where they arrived."""
+class SerializationError(CallError, TypeError, PicklingError):
+    """Arguments or a result cannot be pickled, or cannot be rebuilt where they arrived.
+
+    Both a TypeError and a `pickle.PicklingError`: code that was written for other executors expects either.
+    """
 
 
 class RemoteError(CallError):

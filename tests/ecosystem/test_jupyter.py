@@ -101,6 +101,25 @@ async def test_functions_and_classes_of_the_notebook_may_be_used_and_changed():
         assert await notebook.printed(within) == "-3 -4 -5\n"
 
 
+async def test_a_workers_traceback_shows_the_line_of_the_cell_and_slots_and_caches_work():
+    async with running() as notebook:
+        await notebook.run("def ratio(a, b):\n    return a / b  # of the cell")
+        text = await notebook.printed(
+            "try: pool.submit(ratio, 1, 0).result()\nexcept ArithmeticError as error: print(error.__cause__)"
+        )
+        assert "line 2, in ratio" in text
+        assert "return a / b  # of the cell" in text
+        await notebook.run(
+            "import dataclasses, functools\n"
+            "@dataclasses.dataclass(slots=True)\n"
+            "class Score:\n    value: int\n"
+            "@functools.cache\n"
+            "def score(n): return Score(n)"
+        )
+        same = "print([(type(s) is Score, s) for s in pool.map(score, [1, 2])])"
+        assert await notebook.printed(same) == "[(True, Score(value=1)), (True, Score(value=2))]\n"
+
+
 async def test_what_workers_print_appears_below_the_cell_that_runs():
     async with running() as notebook:
         await notebook.run("pool.submit(abs, 1).result()")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import threading
@@ -84,6 +85,45 @@ def test_what_cannot_be_captured_is_an_error() -> None:
     lock = threading.Lock()
     with pytest.raises(SerializationError):
         Functions().find(lambda: lock)
+
+
+def test_the_variable_for_which_a_function_does_not_pickle_is_named() -> None:
+    guard = threading.Lock()
+
+    def inner() -> bool:
+        return guard.locked()
+
+    def outer() -> bool:
+        return inner()
+
+    for function in (outer, functools.lru_cache(outer)):
+        with pytest.raises(SerializationError) as caught:
+            Functions().find(function)
+        text = str(caught.value)
+        assert "inner'" in text
+        assert "'guard' does not pickle" in text
+        assert "cannot pickle '_thread.lock' object" in text
+        assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_a_function_behind_a_cache_is_captured_once_and_anew_when_a_variable_of_it_is() -> None:
+    functions = Functions()
+    value = 1
+
+    @functools.lru_cache
+    def use() -> int:
+        return value
+
+    def caller() -> int:
+        return use()
+
+    first, calling = functions.find(use), functions.find(caller)
+    assert first.id > 0, "it is sent to a worker once, and its cache stays there"
+    assert functions.find(use) is first
+    assert functions.find(caller) is calling
+    value = 2
+    assert functions.find(use) is not first
+    assert functions.find(caller) is not calling
 
 
 def test_modules_of_the_standard_library_and_installed_ones_never_travel_by_value() -> None:

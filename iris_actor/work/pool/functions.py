@@ -8,24 +8,24 @@ is used in this way is not noticed. Data that changes belongs into the arguments
 
 from __future__ import annotations
 
-import functools
 import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Lock
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from iris_actor import codec
 from iris_actor.codec import Body
+from iris_actor.errors import SerializationError
+from iris_actor.work.pool.captured import captured_by, code_of, named_culprit
 from iris_actor.work.pool.defined import Defined, Definitions, with_needs
 from iris_actor.work.pool.shared import Shared, collected
 
 UNKNOWN = float("inf")
 """Expected duration of a function that has not been run yet."""
 _WEIGHT = 0.25
-_NOTHING = object()
 
 
 class Function(Defined):
@@ -94,11 +94,14 @@ class Functions:
             # Bound methods and callable objects have state that their tasks must see as it is then.
             return self._kind(getattr(fn, "__func__", None) or (type(fn), getattr(fn, "__name__", "")))
         known = self._known.get(fn)
-        captured = _captured(fn) if isinstance(fn, FunctionType) and codec.travels_by_value(fn) else []
+        captured = captured_by(fn) if code_of(fn) is not None and codec.travels_by_value(fn) else []
         if known is not None and (not captured or known.is_current(captured)):
             return known
         with collected(self.definitions) as found:
-            body = codec.dumps(fn)
+            try:
+                body = codec.dumps(fn)
+            except SerializationError as error:
+                raise (named_culprit(fn) if captured else None) or error from error.__cause__
         needs = with_needs(found.values())
         number = self.definitions.next_id()
         function = Function(self.definitions, number, body, captured=captured, needs=needs)
@@ -146,44 +149,5 @@ class Functions:
 def _is_stateless(fn: Any) -> bool:
     if isinstance(fn, BuiltinFunctionType):
         return isinstance(fn.__self__, ModuleType | None)
-    return isinstance(fn, FunctionType | type)
-
-
-def _captured(fn: FunctionType) -> list[Any]:
-    """What a function that travels by value takes along, itself excepted."""
-    seen: set[FunctionType] = {fn}
-    found: list[Any] = []
-    queue = [fn]
-    while queue:
-        current = queue.pop()
-        for value in _used(current):
-            if isinstance(value, FunctionType) and codec.travels_by_value(value):
-                if value in seen:
-                    continue
-                seen.add(value)
-                queue.append(value)
-            found.append(value)
-    return found
-
-
-def _used(fn: FunctionType) -> Iterator[Any]:
-    yield fn.__code__
-    yield fn.__defaults__
-    yield fn.__kwdefaults__
-    for cell in fn.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not bound yet
-            yield _NOTHING
-    for name in _global_names(fn.__code__):
-        yield fn.__globals__.get(name, _NOTHING)
-
-
-@functools.lru_cache(maxsize=4096)
-def _global_names(code: CodeType) -> tuple[str, ...]:
-    """Names that the code, or code nested in it, may look up in the globals."""
-    names = dict.fromkeys(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names.update(dict.fromkeys(_global_names(constant)))
-    return tuple(names)
+    # A function behind lru_cache has a cache, which each worker keeps for itself.
+    return isinstance(fn, type) or code_of(fn) is not None

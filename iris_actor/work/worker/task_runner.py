@@ -260,7 +260,7 @@ class TaskRunner:
         except BaseException as error:
             memory_limit.reserve.close()
             if self._stopping:
-                raise
+                raise _ending(error) from None
             memory_limit.explain(error)
             missing = _missing_module(error)
             packed = pack(codec.dump_exception(error))
@@ -282,7 +282,7 @@ class TaskRunner:
         except BaseException as error:
             memory_limit.reserve.close()
             if self._stopping:
-                raise
+                raise _ending(error) from None
             memory_limit.explain(error)
             packed = pack(codec.dump_exception(error, skip=error.__traceback__))
             return self._outcome(task, Kind.RAISED, packed, started, deadline)
@@ -336,6 +336,14 @@ def _no_result(value: Any) -> str:
             " it from a method of an actor"
         )
     return ""
+
+
+def _ending(error: BaseException) -> BaseException:
+    """What the handler of SIGTERM raised, also where it came upon the unpickling or pickling of a value."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SystemExit):
+        cause = cause.__cause__
+    return cause or error
 
 
 def _missing_module(error: BaseException) -> str | None:

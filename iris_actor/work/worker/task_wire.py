@@ -111,7 +111,7 @@ def unpack_value(packed: Packed) -> Any:
 
     Raises:
         SerializationError: when it cannot be rebuilt here.
-        BaseException: what its own code raised while it was being rebuilt, and is no Exception.
+        KeyboardInterrupt: its own code raised that while it was being rebuilt in the main thread.
     """
     return packed[0] if len(packed) == 1 else codec.loads(unpack(packed))
 
