@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from iris_actor.actor.resolver import Resolver
 from iris_actor.deadline import check_timeout
 from iris_actor.errors import InvalidURLError, OutsideJobError, RegistryError
 from iris_actor.registry import connect_registry
+from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import Directory, Registry
 from iris_actor.rpc.credentials import Credentials
 
@@ -51,6 +53,7 @@ class RegistryResolver(Resolver):
         if source is None:
             raise OutsideJobError(REGISTRY)
         self._registry = connect_registry(source)
+        self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.Lock()  # guards the tables
         self._directories: dict[str, Directory] = {}
         # By name: what was found last, and at which revision of which directory.
@@ -61,6 +64,7 @@ class RegistryResolver(Resolver):
     def _directory(self, namespace: str) -> Directory:
         directory = self._directories.get(namespace)
         if directory is None:
+            self._guard.check()
             with self._lock:
                 if self._closed:
                     raise RuntimeError("the resolver is closed")
@@ -128,6 +132,8 @@ class RegistryResolver(Resolver):
         return self._place(name)[1].wait_synced(timeout)
 
     def close(self) -> None:
+        if self._guard.forked:
+            return
         with self._lock:
             if self._closed:
                 return
@@ -193,3 +199,12 @@ def _shared_resolver(
             resolver.resolve_timeout = resolve_timeout
             _shared[key] = resolver
         return resolver
+
+
+def _after_fork_in_child() -> None:
+    global _shared_lock  # noqa: PLW0603 - another thread may have held it in the parent
+    _shared_lock = threading.Lock()
+    _shared.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

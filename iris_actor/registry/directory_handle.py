@@ -109,6 +109,8 @@ class DirectoryHandle:
             self._unsubscribes[token] = unsubscribe
 
         def end() -> None:
+            if self._guard.forked:
+                return
             with self._lock:
                 self._unsubscribes.pop(token, None)
             unsubscribe()
@@ -117,6 +119,8 @@ class DirectoryHandle:
 
     def close(self) -> None:
         """Give this handle back, and end its subscriptions. Idempotent."""
+        if self._guard.forked:  # and its parent may have held the lock
+            return
         with self._lock:
             if self._closed:
                 return
@@ -125,5 +129,4 @@ class DirectoryHandle:
             self._unsubscribes.clear()
         for unsubscribe in unsubscribes:
             unsubscribe()
-        if not self._guard.forked:
-            self._release()
+        self._release()

@@ -149,14 +149,14 @@ class RegistryHandle:
 
     def close(self) -> None:
         """Withdraw what was registered here; the last handle also revokes the lease. Idempotent."""
+        if self._guard.forked:  # and its parent may have held the lock
+            return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             given = list(self._given)
             self._given.clear()
-        if self._guard.forked:
-            return
         # The last one closes the shared registry: one revoked lease instead of many withdrawals.
         if not self._release():
             for each in given:

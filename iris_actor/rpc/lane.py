@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 
 from iris_actor.errors import ProtocolError
+from iris_actor.forked_child import let_go_in_child
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.limits import KIB, MAX_MESSAGE
 from iris_actor.rpc.switch import is_on
@@ -70,6 +71,7 @@ class Lane:
     """
 
     def __init__(self, io: IOThread, sock: socket.socket) -> None:
+        let_go_in_child(sock)
         sock.setblocking(False)
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER)

@@ -20,6 +20,7 @@ class Sessions:
         self._open: dict[_Key, ClientSession] = {}
         self._lock = threading.Lock()
         self._io: IOThread | None = None
+        self._inherited: list[ClientSession] = []
 
     def get(self, address: str, credentials: Credentials | None) -> ClientSession:
         """The session with the server at `address`, connecting if it is new.
@@ -55,6 +56,7 @@ class Sessions:
 
     def after_fork(self) -> None:
         """Forget the parent's sessions: using them raises."""
+        self._inherited += self._open.values()  # their end would wait for gRPC's threads
         self._open.clear()
         self._lock = threading.Lock()
 

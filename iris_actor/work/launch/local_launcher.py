@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.work.launch.launcher import NUM_TASKS, TASK_INDEX, LaunchSpec, ReplicaState, ReplicaStatus
 from iris_actor.work.launch.oom_watch import OomWatch
 from iris_actor.work.launch.output_pump import Output, OutputPump, Sink, write_to_driver
@@ -138,7 +139,7 @@ class LocalLauncher:
         python: path of the interpreter that workers run; by default this one, with its flags. It must be of
             the same version, for workers use the modules that this process found.
 
-    Thread-safe. Not to be used in a forked child.
+    Thread-safe. In a forked child it starts and ends nothing.
     """
 
     poll_interval = 1.0
@@ -149,6 +150,7 @@ class LocalLauncher:
         self._python = None if python is None else _program(os.fspath(python))
         self._oom = OomWatch()
         self._id = uuid.uuid4().hex
+        self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.Lock()  # guards all below, and every _Replica
         self._pump = OutputPump(sink)
         self._guardian: subprocess.Popen[bytes] | None = None
@@ -171,6 +173,7 @@ class LocalLauncher:
 
     def launch(self, spec: LaunchSpec, *, notify: Callable[[], None] | None = None) -> LocalLaunch:
         """Start the replicas of `spec`; see `Launcher.launch`."""
+        self._guard.check()
         launch = LocalLaunch(self, spec, notify)
         with self._lock:
             if self._closed:
@@ -191,6 +194,8 @@ class LocalLauncher:
         Args:
             grace: seconds between SIGTERM and SIGKILL.
         """
+        if self._guard.forked:
+            return
         with self._lock:
             first, self._closed = not self._closed, True
             self._cancel_locked([replica for replica, _ in self._live.values()], grace)
@@ -295,6 +300,8 @@ class LocalLauncher:
             os.write(self._wake_write, b".")
 
     def _cancel(self, replicas: Iterable[_Replica], grace: float) -> None:
+        if self._guard.forked:
+            return
         with self._lock:
             self._cancel_locked(replicas, grace)
         self._wake()
