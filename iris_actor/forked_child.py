@@ -11,18 +11,17 @@ socket objects still know the number, and may close it when they are collected, 
 got it next.
 
 gRPC does not say which sockets are its own. It sets TCP_USER_TIMEOUT on each of them, listening, accepted or
-connected, to the keepalive timeout that it was given: ours are numbers that nobody else takes, and they mark our
+connected, to the keepalive timeout that it was given. Ours are numbers that nobody else takes: they mark our
 sockets.
 """
 
 from __future__ import annotations
 
+import _socket  # what `socket` is made of, which nobody monkey-patches
 import os
 import select
 import sys
 import traceback
-from _socket import socket as RawSocket  # the standard library's own, also where `socket` is monkey-patched
-from _socket import socketpair as raw_pair
 from contextlib import suppress
 from socket import AF_INET, AF_UNIX, IPPROTO_TCP, SOCK_STREAM
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -33,11 +32,11 @@ from iris_actor.grpc_settings import MARKS
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-_own: WeakSet[RawSocket] = WeakSet()
+_own: WeakSet[_socket.socket] = WeakSet()
 _loops: WeakSet[AbstractEventLoop] = WeakSet()
 
 
-def let_go_in_child(sock: RawSocket) -> None:
+def let_go_in_child(sock: _socket.socket) -> None:
     """Have children that are forked from now on let `sock` go. Any thread; it need not be taken back."""
     _own.add(sock)
 
@@ -45,8 +44,8 @@ def let_go_in_child(sock: RawSocket) -> None:
 def isolate_in_child(loop: AbstractEventLoop) -> None:
     """Have children that are forked from now on wait at an epoll instance of their own in `loop`.
 
-    asyncio has them share the parent's: a child that goes on in the loop takes wake-ups from the parent, and one
-    that closes the loop takes away what wakes the parent from other threads. For loops of asyncio itself.
+    asyncio has them share the parent's: a child that goes on in the loop takes wake-ups from the parent, and
+    one that closes the loop takes away what wakes the parent from other threads. For loops of asyncio itself.
     """
     _loops.add(loop)
 
@@ -58,9 +57,9 @@ def _marked() -> list[int]:
     from socket import TCP_USER_TIMEOUT
 
     found = []
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names alone are cheaper
         try:
-            sock = RawSocket(AF_INET, SOCK_STREAM, 0, fileno=int(name))
+            sock = _socket.socket(AF_INET, SOCK_STREAM, 0, fileno=int(name))
         except OSError:  # no socket, or the one that `listdir` used itself
             continue
         with suppress(OSError):  # not of TCP
@@ -76,7 +75,7 @@ def _let_go() -> None:
         numbers = [sock.fileno() for sock in list(_own)]
         numbers += _marked()
         if numbers:
-            unconnected = RawSocket(AF_UNIX, SOCK_STREAM)
+            unconnected = _socket.socket(AF_UNIX, SOCK_STREAM)
             for number in numbers:
                 if number >= 0:
                     os.dup2(unconnected.fileno(), number, inheritable=False)
@@ -90,7 +89,7 @@ def _isolate() -> None:
             inside: Any = loop
             reader, writer = inside._ssock.fileno(), inside._csock.fileno()
             epoll = select.epoll()
-            for number, end in zip((reader, writer), raw_pair(), strict=True):
+            for number, end in zip((reader, writer), _socket.socketpair(), strict=True):
                 end.setblocking(False)
                 os.dup2(end.fileno(), number, inheritable=False)
                 end.close()

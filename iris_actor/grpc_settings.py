@@ -16,5 +16,5 @@ SESSION_PATIENCE_MS = 5_023
 ETCD_PATIENCE_MS = 2_023
 """Milliseconds that an etcd has for it. See `MARKS`."""
 MARKS = frozenset({SESSION_PATIENCE_MS, ETCD_PATIENCE_MS})
-"""gRPC makes these the TCP_USER_TIMEOUT of its sockets (its proposal A18). They are no round numbers, so that a
-forked child knows our sockets by them (`forked_child`)."""
+"""gRPC makes these the TCP_USER_TIMEOUT of its sockets (gRPC proposal A18). No round numbers: a forked child
+knows our sockets by them (`forked_child`)."""

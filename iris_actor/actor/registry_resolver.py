@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from iris_actor.actor.environment import REGISTRY, Environment
@@ -16,6 +17,7 @@ from iris_actor.registry import connect_registry
 from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import Directory, Registry
 from iris_actor.rpc.credentials import Credentials
+from iris_actor.rpc.sessions import sessions
 
 
 class RegistryResolver(Resolver):
@@ -71,6 +73,8 @@ class RegistryResolver(Resolver):
                 directory = self._directories.get(namespace)
                 if directory is None:
                     directory = self._directories[namespace] = self._registry.directory(namespace)
+                    # A server whose lease ended is dead if its session is silent, too.
+                    directory.subscribe(_ignore, partial(sessions.doubt, announced=directory.announces))
         return directory
 
     def _place(self, name: str) -> tuple[str, Directory]:
@@ -177,6 +181,10 @@ class EtcdResolver(RegistryResolver):
 
 def _no_listing(directory: Directory) -> RegistryError:
     return directory.trouble or RegistryError("there is no listing of the registry, and no reason known")
+
+
+def _ignore(_names: frozenset[str]) -> None:
+    pass
 
 
 _shared: dict[Any, RegistryResolver] = {}

@@ -132,7 +132,7 @@ def io_thread() -> IOThread:
 
 
 def is_forked() -> bool:
-    """Whether this is a child of a process that had the I/O thread running: what that did is not done here."""
+    """Whether this is a child of a process that had the I/O thread running."""
     return _used_before_fork_by is not None
 
 

@@ -57,7 +57,7 @@ class SerialThread:
         while True:
             try:
                 queue.get()()
-            except BaseException as error:  # also SystemExit: others wait for their turn, and nobody else does it
+            except BaseException as error:  # also SystemExit: others wait for their turn
                 if self._queue is not queue:
                     leave(error)
                 _log.exception("%s: what it was to do failed", self._name)

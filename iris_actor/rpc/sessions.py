@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from iris_actor.rpc.client_session import ClientSession
 from iris_actor.rpc.credentials import Credentials
@@ -42,6 +44,18 @@ class Sessions:
                 session = ClientSession(address, credentials, on_close=self._closed)
                 self._open[key] = session
             return session
+
+    def doubt(self, addresses: frozenset[str], announced: Callable[[str], bool]) -> None:
+        """Servers at `addresses` are no longer announced: see `ClientSession.doubt`. Does not block.
+
+        Args:
+            addresses: theirs.
+            announced: tells whether one is announced again.
+        """
+        with self._lock:
+            doubtful = [(key[0], session) for key, session in self._open.items() if key[0] in addresses]
+        for address, session in doubtful:
+            session.doubt(partial(announced, address))
 
     def _closed(self, session: ClientSession) -> None:
         with self._lock:
