@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -34,6 +34,7 @@ from iris_actor.rpc.incoming_call import IncomingCall
 from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.server import RpcServer
+from iris_actor.unpatched import SimpleQueue
 
 
 class ActorServer:

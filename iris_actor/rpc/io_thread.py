@@ -19,6 +19,7 @@ from iris_actor.errors import ForkedProcessError
 from iris_actor.rpc.buffers import keep_freed_memory
 from iris_actor.rpc.limits import KIB
 from iris_actor.rpc.loop_queue import LoopQueue
+from iris_actor.unpatched import check_threads, new_event_loop
 
 T = TypeVar("T")
 
@@ -107,7 +108,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:
-        return asyncio.new_event_loop()
+        return new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
 
@@ -117,6 +118,7 @@ def io_thread() -> IOThread:
 
     Raises:
         ForkedProcessError: when this process was forked from one that had it running.
+        PatchedThreadsError: `threading` is monkey-patched.
     """
     global _current  # noqa: PLW0603 - one a process, by design
     current = _current
@@ -124,6 +126,7 @@ def io_thread() -> IOThread:
         return current
     if _used_before_fork_by is not None:
         raise ForkedProcessError(_used_before_fork_by)
+    check_threads()
     with _lock:
         if _current is None:
             _current = IOThread()

@@ -6,9 +6,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
 
 from iris_actor.forked_child import leave
+from iris_actor.unpatched import SimpleQueue
 
 _log = logging.getLogger(__name__)
 

@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from iris_actor.registry.fork_guard import ForkGuard
+from iris_actor.unpatched import DefaultSelector, Popen, check_threads
 from iris_actor.work.launch.launcher import NUM_TASKS, TASK_INDEX, LaunchSpec, ReplicaState, ReplicaStatus
 from iris_actor.work.launch.oom_watch import OomWatch
 from iris_actor.work.launch.output_pump import Output, OutputPump, Sink, write_to_driver
@@ -150,6 +151,7 @@ class LocalLauncher:
         self._python = None if python is None else _program(os.fspath(python))
         self._oom = OomWatch()
         self._id = uuid.uuid4().hex
+        check_threads()
         self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.Lock()  # guards all below, and every _Replica
         self._pump = OutputPump(sink)
@@ -226,7 +228,7 @@ class LocalLauncher:
     def _start_helpers(self) -> None:
         if self._guardian is None:
             guardian = Path(__file__).with_name("guardian.py")
-            self._guardian = subprocess.Popen(
+            self._guardian = Popen(
                 [sys.executable, "-I", "-S", str(guardian), str(os.getpid()), self._id],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -244,7 +246,7 @@ class LocalLauncher:
         spec = launch.spec
         recorder = FlightRecorder()
         try:
-            process = subprocess.Popen(
+            process = Popen(
                 spec.command,
                 env=self._environment(spec, index, recorder),
                 cwd=spec.cwd,
@@ -320,7 +322,7 @@ class LocalLauncher:
 
     def _reap(self) -> None:
         """The reaper thread: until the launcher is closed and all replicas ended."""
-        with selectors.DefaultSelector() as selector:
+        with DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
             while True:
                 with self._lock:
