@@ -9,6 +9,7 @@
     ├── AddressInUseError (OSError)              the port a server was told to bind is taken
     ├── OutsideJobError (RuntimeError)           iris_ctx() where there is no job
     ├── ForkedProcessError (RuntimeError)        use after fork of a process that was already connected
+    ├── PatchedThreadsError (RuntimeError)       use where `threading` makes green threads
     ├── RegistryError
     │   └── RegistryUnavailableError (ConnectionError)
     ├── EtcdNotFoundError (RuntimeError)         no etcd binary for the embedded registry
@@ -131,6 +132,21 @@ class ForkedProcessError(IrisError, RuntimeError):
             " first use of iris_actor after the fork"
         )
         self.parent_pid = parent_pid
+
+
+class PatchedThreadsError(IrisError, RuntimeError):
+    """`threading` is monkey-patched, and iris_actor needs real threads. `library` names who patched it."""
+
+    def __init__(self, library: str) -> None:
+        leave_out = "gevent.monkey.patch_all(thread=False)"
+        if library == "eventlet":
+            leave_out = "eventlet.monkey_patch(thread=False)"
+        super().__init__(
+            f"threading is monkey-patched by {library}: new threads are green ones. iris_actor does I/O in"
+            " real threads, and would wait for them for ever. Leave threads as they are, with"
+            f" {leave_out}, or use iris_actor in a process of its own that is not patched"
+        )
+        self.library = library
 
 
 class RegistryError(IrisError):

@@ -6,7 +6,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+from iris_actor.forked_child import isolate_in_child
 from iris_actor.rpc.loop_queue import queue_into
+from iris_actor.unpatched import new_event_loop
 
 
 class ActorLoop:
@@ -31,7 +33,8 @@ class ActorLoop:
         if self._loop is None:
             with self._lock:
                 if self._loop is None:
-                    loop = asyncio.new_event_loop()
+                    loop = new_event_loop()
+                    isolate_in_child(loop)
                     self._thread = threading.Thread(
                         target=self._run, args=(loop,), name=f"iris-actor-{self._name}-loop", daemon=True
                     )

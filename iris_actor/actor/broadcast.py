@@ -11,6 +11,7 @@ from typing import Generic, TypeVar, cast
 from iris_actor.deadline import check_timeout
 from iris_actor.errors import DeadlineExceededError
 from iris_actor.registry.endpoint import Endpoint
+from iris_actor.rpc.io_thread import check_not_forked
 
 R = TypeVar("R")
 
@@ -66,7 +67,12 @@ class Broadcast(Generic[R]):
                 stand as `DeadlineExceededError` in the result. None waits as long as it takes.
 
         Exceptions are returned, not raised.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that called, if calls are under way.
         """
+        if not all(future.done() for _, future in self._calls):
+            check_not_forked()
         wait_futures([future for _, future in self._calls], check_timeout(timeout))
         return [self._outcome(endpoint, future, timeout) for endpoint, future in self._calls]
 

@@ -10,7 +10,7 @@ from iris_actor.actor.callbacks import run_callback
 from iris_actor.actor.slim_future import SlimFuture
 from iris_actor.codec import Body, load_exception, load_result
 from iris_actor.errors import SerializationError
-from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.io_thread import check_not_forked, io_thread, is_forked
 
 
 class _Raised(Exception):  # noqa: N818 - a marker that never leaves this module
@@ -60,7 +60,9 @@ class CallFuture(SlimFuture[Any]):
             self._packed = None
 
     def cancel(self) -> bool:
-        """Cancel the call, wherever it is. False when it is done already."""
+        """Cancel the call, wherever it is. False when it is done already, or the call of a parent process."""
+        if is_forked():
+            return False
         cancelled = super().cancel()
         if cancelled and self.call is not None:
             call, self.call = self.call, None
@@ -107,6 +109,11 @@ class CallFuture(SlimFuture[Any]):
             return load_result(self._target, body), None
         except SerializationError as error:
             return None, error
+
+    def _wait(self, timeout: float | None) -> None:
+        if not self.done():
+            check_not_forked()
+        super()._wait(timeout)
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         super().add_done_callback(_Deferred(fn))

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from iris_actor.actor.actor_loop import ActorLoop
 from iris_actor.actor.context import CallContext, _current, trace_context
@@ -24,6 +26,7 @@ from iris_actor.actor.method import DEFAULT_GROUP, Kind, Method, find_method, pu
 from iris_actor.actor.threads import Threads
 from iris_actor.codec import exception_text
 from iris_actor.errors import SerializationError
+from iris_actor.forked_child import leave
 from iris_actor.registry.endpoint import ActorId
 from iris_actor.rpc.incoming_call import IncomingCall
 from iris_actor.rpc.outgoing_call import Status
@@ -66,6 +69,8 @@ class HostedActor:
         self._loop = ActorLoop(short, loop)
         self._on_loop: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._forked = False  # whether this is a child that a method forked
+        _hosted.add(self)
 
     def take(self, call: IncomingCall) -> None:
         """Queue or start a call. In the I/O thread."""
@@ -132,8 +137,12 @@ class HostedActor:
             elif method.kind is Kind.GENERATOR:
                 raise _not_a_call(method)  # noqa: TRY301 - reported like the method's own errors
         except BaseException as error:
+            if self._forked:
+                leave(error)
             call.send_exception(error, skip=error.__traceback__)
         else:
+            if self._forked:
+                leave()
             # With more to do the I/O thread sends it, together with what follows.
             call.eager = not self._groups[method.group].waiting
             call.send_result(result)
@@ -211,8 +220,12 @@ class HostedActor:
             else:
                 call.send_failure(Status.CANCELLED, "the method was cancelled", may_have_run=True)
         except BaseException as error:
+            if self._forked:
+                leave(error)
             call.send_exception(error, skip=error.__traceback__)
         else:
+            if self._forked:
+                leave()
             call.send_result(result)
         finally:
             call.on_cancel = None
@@ -304,6 +317,18 @@ def _unsent(call: IncomingCall, error: BaseException) -> None:
 
 def _not_a_call(method: Method) -> TypeError:
     return TypeError(f"{method.name} is a generator: call it as pool.stream().{method.name}(...)")
+
+
+_hosted: WeakSet[HostedActor] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # The thread, or the loop, of the method that forked would go on here, and wait for calls for ever.
+    for hosted in list(_hosted):
+        hosted._forked = True
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 async def _as_async(items: Iterable[Any]) -> Any:

@@ -28,7 +28,7 @@ from iris_actor.errors import (
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.retry import Backoff
 from iris_actor.rpc.client_session import ClientSession
-from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.io_thread import io_thread, is_forked
 from iris_actor.rpc.outgoing_call import OutgoingCall
 
 _AGAIN = Backoff(first=0.02, most=1.0)
@@ -133,6 +133,8 @@ class PendingCall(OutgoingCall):
     def abandon(self) -> None:
         """The caller gave up: cancel the call wherever it is. Nothing is reported any more."""
         self._over = True
+        if is_forked():  # the call is the parent's
+            return
         session = self._session
         if session is not None:
             session.cancel(self)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from iris_actor.actor.environment import REGISTRY, Environment
@@ -12,8 +14,10 @@ from iris_actor.actor.resolver import Resolver
 from iris_actor.deadline import check_timeout
 from iris_actor.errors import InvalidURLError, OutsideJobError, RegistryError
 from iris_actor.registry import connect_registry
+from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import Directory, Registry
 from iris_actor.rpc.credentials import Credentials
+from iris_actor.rpc.sessions import sessions
 
 
 class RegistryResolver(Resolver):
@@ -51,6 +55,7 @@ class RegistryResolver(Resolver):
         if source is None:
             raise OutsideJobError(REGISTRY)
         self._registry = connect_registry(source)
+        self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.Lock()  # guards the tables
         self._directories: dict[str, Directory] = {}
         # By name: what was found last, and at which revision of which directory.
@@ -61,12 +66,15 @@ class RegistryResolver(Resolver):
     def _directory(self, namespace: str) -> Directory:
         directory = self._directories.get(namespace)
         if directory is None:
+            self._guard.check()
             with self._lock:
                 if self._closed:
                     raise RuntimeError("the resolver is closed")
                 directory = self._directories.get(namespace)
                 if directory is None:
                     directory = self._directories[namespace] = self._registry.directory(namespace)
+                    # A server whose lease ended is dead if its session is silent, too.
+                    directory.subscribe(_ignore, partial(sessions.doubt, announced=directory.announces))
         return directory
 
     def _place(self, name: str) -> tuple[str, Directory]:
@@ -128,6 +136,8 @@ class RegistryResolver(Resolver):
         return self._place(name)[1].wait_synced(timeout)
 
     def close(self) -> None:
+        if self._guard.forked:
+            return
         with self._lock:
             if self._closed:
                 return
@@ -173,6 +183,10 @@ def _no_listing(directory: Directory) -> RegistryError:
     return directory.trouble or RegistryError("there is no listing of the registry, and no reason known")
 
 
+def _ignore(_names: frozenset[str]) -> None:
+    pass
+
+
 _shared: dict[Any, RegistryResolver] = {}
 _shared_lock = threading.Lock()
 
@@ -193,3 +207,12 @@ def _shared_resolver(
             resolver.resolve_timeout = resolve_timeout
             _shared[key] = resolver
         return resolver
+
+
+def _after_fork_in_child() -> None:
+    global _shared_lock  # noqa: PLW0603 - another thread may have held it in the parent
+    _shared_lock = threading.Lock()
+    _shared.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -23,15 +23,18 @@ from iris_actor import signals
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.actor.environment import Environment
 from iris_actor.actor.hosted_actor import HostedActor
+from iris_actor.forked_child import isolate_in_child
 from iris_actor.naming import qualify
 from iris_actor.registry import connect_registry
 from iris_actor.registry.endpoint import ActorId, Endpoint
+from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import Registration, Registry
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.incoming_call import IncomingCall
 from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.server import RpcServer
+from iris_actor.unpatched import SimpleQueue
 
 
 class ActorServer:
@@ -56,6 +59,9 @@ class ActorServer:
         InvalidURLError: (a ValueError) for a registry URL that cannot be understood.
         InvalidNameError: (a ValueError) for a bad namespace.
         ForkedProcessError: in a process forked from one that used iris_actor.
+
+    A child that was forked from its process cannot use it: what would serve, or change what is served, raises
+    ForkedProcessError there, and what would end it does nothing.
 
     Inside ``async with``, async methods run on the program's event loop; elsewhere each actor that has
     any gets a loop in a thread of its own.
@@ -89,6 +95,7 @@ class ActorServer:
         source = registry if registry is not None else environment.registry
         self._registry: Registry | None = None if source is None else connect_registry(source)
         self._drain_timeout = drain_timeout
+        self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.RLock()  # guards the tables, and the order of start, register and stop
         self._by_id: dict[str, HostedActor] = {}
         self._by_name: dict[str, HostedActor] = {}
@@ -129,7 +136,9 @@ class ActorServer:
             TypeError: metadata that is no mapping of strings.
             RegistryUnavailableError: the registry cannot be reached. The actor is then not hosted.
             RuntimeError: the server is stopped.
+            ForkedProcessError: in a process forked from the one that made this.
         """
+        self._guard.check()
         full = qualify(name, self.namespace, framework=_framework)
         groups = dict(concurrency_groups or {})
         for label, limit in {"max_concurrency": max_concurrency, **groups}.items():
@@ -167,7 +176,9 @@ class ActorServer:
 
         Raises:
             KeyError: when there is none.
+            ForkedProcessError: in a process forked from the one that made this.
         """
+        self._guard.check()
         with self._lock:
             hosted = self._by_id.get(name)
             if hosted is None:
@@ -226,7 +237,9 @@ class ActorServer:
             AddressInUseError: (an OSError) when the port is taken.
             RegistryUnavailableError: when the registry cannot be reached; nothing is served then.
             RuntimeError: when the server was stopped.
+            ForkedProcessError: in a process forked from the one that made this.
         """
+        self._guard.check()
         with self._lock:
             if self._state == "serving":
                 return self._rpc.port
@@ -247,7 +260,8 @@ class ActorServer:
         Signals are only handled when this is called in the main thread.
 
         Raises:
-            AddressInUseError, RegistryUnavailableError, RuntimeError: as `serve_background`.
+            AddressInUseError, RegistryUnavailableError, RuntimeError, ForkedProcessError: as
+                `serve_background`.
         """
         self.serve_background()
         came = 0
@@ -286,6 +300,8 @@ class ActorServer:
         Returns:
             Whether every accepted call ended in time.
         """
+        if self._guard.forked:  # the calls are the parent's
+            return True
         with self._lock:
             if self._state != "serving":
                 return True
@@ -300,6 +316,8 @@ class ActorServer:
 
         Idempotent. Call `drain` before to let accepted calls finish.
         """
+        if self._guard.forked:
+            return
         with self._lock:
             if self._state == "stopped":
                 return
@@ -320,7 +338,12 @@ class ActorServer:
         self._wake.put(None)
 
     async def wait_closed(self) -> None:
-        """Return when the server is stopped. SIGTERM drains and stops it meanwhile, in the main thread."""
+        """Return when the server is stopped. SIGTERM drains and stops it meanwhile, in the main thread.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
         loop = asyncio.get_running_loop()
         terminated = asyncio.Event()
         handles = threading.current_thread() is threading.main_thread()
@@ -353,13 +376,15 @@ class ActorServer:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        isolate_in_child(self._loop)
         await asyncio.to_thread(self.serve_background)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, error, tb)
+        if not self._guard.forked:  # the threads of the loop's executor are the parent's, too
+            await asyncio.to_thread(self.__exit__, kind, error, tb)
 
     # --- Dispatcher, in the I/O thread ----------------------------------------------------------------
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Any
+
+from iris_actor.unpatched import SimpleQueue
 
 
 class Threads:

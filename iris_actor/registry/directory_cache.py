@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from iris_actor import signals
 from iris_actor.registry.endpoint import ActorId, Endpoint
@@ -18,8 +19,21 @@ from iris_actor.registry.endpoint import ActorId, Endpoint
 _log = logging.getLogger(__name__)
 
 OnChange = Callable[[frozenset[str]], None]
+OnAbsence = Callable[[frozenset[str]], None]
 Change = tuple[str, ActorId, Endpoint | None]
 """Full name, actor id, and the endpoint that is there now; None when it is gone."""
+
+
+class Changed(NamedTuple):
+    """What a change did.
+
+    Attributes:
+        names: full names whose endpoints are others now.
+        absent: addresses at which nothing is announced any more.
+    """
+
+    names: frozenset[str]
+    absent: frozenset[str]
 
 
 class DirectoryCache:
@@ -39,8 +53,9 @@ class DirectoryCache:
         # Dicts keep insertion order, and the writer inserts in order of registration.
         self._by_name: dict[str, dict[ActorId, Endpoint]] = {}
         self._answers: dict[str, tuple[Endpoint, ...]] = {}
+        self._addresses: dict[str, int] = {}  # and how many endpoints each has
         self._revision = 0
-        self._subscribers: dict[object, OnChange] = {}
+        self._subscribers: dict[object, tuple[OnChange, OnAbsence]] = {}
 
     @property
     def revision(self) -> int:
@@ -65,8 +80,12 @@ class DirectoryCache:
         with self._lock:
             return sorted(name for name in self._by_name if name.startswith(prefix))
 
-    def replace(self, listing: Iterable[Endpoint], revision: int) -> frozenset[str]:
-        """Take `listing`, in order of registration, for the whole truth; returns the names that differ."""
+    def announces(self, address: str) -> bool:
+        """Whether there is an endpoint at `address`."""
+        return address in self._addresses
+
+    def replace(self, listing: Iterable[Endpoint], revision: int) -> Changed:
+        """Take `listing`, in order of registration, for the whole truth."""
         fresh: dict[str, dict[ActorId, Endpoint]] = {}
         for endpoint in listing:
             fresh.setdefault(endpoint.name, {})[endpoint.actor_id] = endpoint
@@ -81,10 +100,22 @@ class DirectoryCache:
             for name in changed:
                 self._answers.pop(name, None)
             self._by_name = fresh
+            before, self._addresses = self._addresses, {}
+            for endpoints in fresh.values():
+                for endpoint in endpoints.values():
+                    self._count(endpoint, 1)
+            absent = frozenset(before.keys() - self._addresses.keys())
             self._advance(revision, changed=bool(changed))
         self._listed = True
         self._settled.set()
-        return frozenset(changed)
+        return Changed(frozenset(changed), absent)
+
+    def _count(self, endpoint: Endpoint, more: int) -> None:
+        count = self._addresses.get(endpoint.address, 0) + more
+        if count:
+            self._addresses[endpoint.address] = count
+        else:
+            del self._addresses[endpoint.address]
 
     @property
     def listed(self) -> bool:
@@ -100,34 +131,42 @@ class DirectoryCache:
         self.stale = True
         self._settled.set()
 
-    def apply(self, changes: Sequence[Change], revision: int) -> frozenset[str]:
-        """Make `changes`, in their order; returns the names that they changed."""
+    def apply(self, changes: Sequence[Change], revision: int) -> Changed:
+        """Make `changes`, in their order."""
         changed = set()
+        left = set()
         with self._lock:
             for name, actor_id, endpoint in changes:
                 there = self._by_name.get(name)
+                before = None if there is None else there.get(actor_id)
                 if endpoint is not None:
                     if there is None:
                         there = self._by_name[name] = {}
                     there[actor_id] = endpoint
-                elif there is not None and there.pop(actor_id, None) is not None:
+                    self._count(endpoint, 1)
+                elif there is not None and before is not None:
+                    del there[actor_id]
                     if not there:
                         del self._by_name[name]
                 else:
                     continue
+                if before is not None:
+                    self._count(before, -1)
+                    left.add(before.address)
                 self._answers.pop(name, None)
                 changed.add(name)
+            absent = frozenset(address for address in left if address not in self._addresses)
             self._advance(revision, changed=bool(changed))
-        return frozenset(changed)
+        return Changed(frozenset(changed), absent)
 
     def _advance(self, revision: int, *, changed: bool) -> None:
         self._revision = max(self._revision + changed, revision)
 
-    def subscribe(self, on_change: OnChange) -> Callable[[], None]:
-        """Call `on_change` after each change, until what this returns is called."""
+    def subscribe(self, on_change: OnChange, on_absence: OnAbsence = lambda _: None) -> Callable[[], None]:
+        """See `Directory.subscribe`."""
         token = object()
         with self._lock:
-            self._subscribers[token] = on_change
+            self._subscribers[token] = on_change, on_absence
 
         def unsubscribe() -> None:
             with self._lock:
@@ -135,14 +174,16 @@ class DirectoryCache:
 
         return unsubscribe
 
-    def tell(self, names: frozenset[str]) -> None:
+    def tell(self, changed: Changed) -> None:
         """Call the subscribers, if there is something to tell."""
-        if not names:
+        if not changed.names:
             return
         with self._lock:
             subscribers = list(self._subscribers.values())
-        for on_change in subscribers:
+        for on_change, on_absence in subscribers:
             try:
-                on_change(names)
+                on_change(changed.names)
+                if changed.absent:
+                    on_absence(changed.absent)
             except Exception:
                 _log.exception("a subscriber of the registry's directory failed")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from iris_actor.deadline import check_timeout
 from iris_actor.errors import RegistryError
-from iris_actor.registry.directory_cache import DirectoryCache, OnChange
+from iris_actor.registry.directory_cache import DirectoryCache, OnAbsence, OnChange
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.registry.fork_guard import ForkGuard
 
@@ -90,12 +90,17 @@ class DirectoryHandle:
         self._guard.check()
         return self._cache.wait_synced(check_timeout(timeout))
 
-    def subscribe(self, on_change: OnChange) -> Callable[[], None]:
+    def announces(self, address: str) -> bool:
+        """Whether there is an endpoint at `address`."""
+        return self._cache.announces(address)
+
+    def subscribe(self, on_change: OnChange, on_absence: OnAbsence = lambda _: None) -> Callable[[], None]:
         """Have `on_change(names)` called after each change; returns what ends that.
 
         Args:
             on_change: gets the full names that changed. It runs in the registry's thread, and must neither
                 block nor raise.
+            on_absence: likewise; gets the addresses at which nothing is announced any more, if there are any.
 
         Raises:
             ForkedProcessError: in a process forked from the one that made this.
@@ -105,10 +110,12 @@ class DirectoryHandle:
         with self._lock:
             if self._closed:
                 return lambda: None
-            unsubscribe = self._cache.subscribe(on_change)
+            unsubscribe = self._cache.subscribe(on_change, on_absence)
             self._unsubscribes[token] = unsubscribe
 
         def end() -> None:
+            if self._guard.forked:
+                return
             with self._lock:
                 self._unsubscribes.pop(token, None)
             unsubscribe()
@@ -117,6 +124,8 @@ class DirectoryHandle:
 
     def close(self) -> None:
         """Give this handle back, and end its subscriptions. Idempotent."""
+        if self._guard.forked:  # and its parent may have held the lock
+            return
         with self._lock:
             if self._closed:
                 return
@@ -125,5 +134,4 @@ class DirectoryHandle:
             self._unsubscribes.clear()
         for unsubscribe in unsubscribes:
             unsubscribe()
-        if not self._guard.forked:
-            self._release()
+        self._release()

@@ -28,6 +28,7 @@ import grpc
 
 from iris_actor.deadline import Deadline
 from iris_actor.errors import InvalidURLError, RegistryError, RegistryUnavailableError
+from iris_actor.grpc_settings import ETCD_PATIENCE_MS
 from iris_actor.registry.etcd_failure import EtcdFailure, Kind
 from iris_actor.registry.etcd_stubs import etcd3, etcdrpc
 from iris_actor.registry.reachability import Reachability
@@ -45,7 +46,7 @@ REACH_TIMEOUT = 1.0
 _CHANNEL_OPTIONS = [
     # A half-open connection is found out within 8 s. etcd refuses pings more often than every 5 s.
     ("grpc.keepalive_time_ms", 6_000),
-    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_timeout_ms", ETCD_PATIENCE_MS),
     ("grpc.http2.max_pings_without_data", 0),
     # After an outage every process comes back within a second. The second figure also bounds how long one
     # attempt to connect may take: a stopped etcd accepts connections and says nothing.

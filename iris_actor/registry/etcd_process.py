@@ -196,7 +196,13 @@ class EtcdProcess:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """End etcd with SIGKILL. Its data and ports stay, for `start`. Idempotent."""
+        """End etcd with SIGKILL. Its data and ports stay, for `start`. Idempotent.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this, as for all that is done to
+                a running etcd.
+        """
+        self._guard.check()
         with self._lock:
             self._end(signal.SIGKILL)
 
@@ -209,6 +215,7 @@ class EtcdProcess:
         Raises:
             RegistryUnavailableError: etcd does not start.
         """
+        self._guard.check()
         with self._lock:
             self.kill()
             if wipe and self._folder is not None:
@@ -221,6 +228,7 @@ class EtcdProcess:
         Raises:
             RegistryError: it does not run.
         """
+        self._guard.check()
         with self._lock:
             self._running().pause()
 
@@ -230,6 +238,7 @@ class EtcdProcess:
         Raises:
             RegistryError: it does not run.
         """
+        self._guard.check()
         with self._lock:
             self._running().resume()
 

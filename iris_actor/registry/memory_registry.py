@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +24,7 @@ from iris_actor.registry.endpoint_keys import check_endpoint
 from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import RegistrationState
 from iris_actor.registry.url import RegistryURL
+from iris_actor.unpatched import SimpleQueue
 
 
 class MemoryRegistration:
@@ -69,7 +69,7 @@ class MemoryRegistry:
         self._caches: dict[str, DirectoryCache] = {}
         self._revision = 0
         self._closed = False
-        self._changes: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._changes: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     @property

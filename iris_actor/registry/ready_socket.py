@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import sys
 import uuid
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from iris_actor.deadline import Deadline
+from iris_actor.unpatched import Socket, select
 
 
 class ReadySocket:
@@ -25,7 +25,7 @@ class ReadySocket:
         linux = sys.platform == "linux"
         # Abstract on Linux: the path of a temporary folder may be too long for a socket's address.
         self.address = f"@{name}" if linux else str(folder / name)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket = Socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             self._socket.bind(f"\0{name}" if linux else self.address)
         except BaseException:
@@ -36,7 +36,7 @@ class ReadySocket:
         """Whether the server got ready before `deadline`, and before `ended` became readable."""
         while not deadline.passed:
             heard = self._socket.fileno()
-            readable, _, _ = select.select([heard, ended], [], [], deadline.timeout)
+            readable, _, _ = select([heard, ended], [], [], deadline.timeout)
             if heard in readable:
                 if b"READY=1" in self._socket.recv(4096):
                     return True

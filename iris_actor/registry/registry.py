@@ -77,10 +77,18 @@ class Directory(Protocol):
         False when `timeout` seconds passed without one, or the registry was closed before.
         """
 
-    def subscribe(self, on_change: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+    def announces(self, address: str) -> bool:
+        """Whether there is an endpoint at `address`."""
+
+    def subscribe(
+        self,
+        on_change: Callable[[frozenset[str]], None],
+        on_absence: Callable[[frozenset[str]], None] = ...,
+    ) -> Callable[[], None]:
         """Have `on_change(names)` called after each change with the full names that changed.
 
-        It is called in the registry's own thread and must neither block nor raise. Returns what ends
+        `on_absence(addresses)` is called after it if there are addresses at which nothing is announced any
+        more. Both are called in the registry's own thread and must neither block nor raise. Returns what ends
         the subscription.
         """
 

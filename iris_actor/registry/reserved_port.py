@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 
+from iris_actor.forked_child import let_go_in_child
+from iris_actor.unpatched import Socket
+
 
 class ReservedPort:
     """Bound but not listening: the kernel gives connections to sockets that listen only.
@@ -19,7 +22,8 @@ class ReservedPort:
     """
 
     def __init__(self, port: int = 0) -> None:
-        self._socket = socket.socket()
+        self._socket = Socket()
+        let_go_in_child(self._socket)
         try:
             # Bound alone, so that a port that somebody has is refused, yet not for the TIME_WAIT of old
             # connections; shared only afterwards.

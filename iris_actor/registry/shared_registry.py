@@ -25,6 +25,7 @@ from iris_actor.registry.endpoint import Endpoint
 from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import Directory, Registration, Registry
 from iris_actor.registry.url import RegistryURL
+from iris_actor.unpatched import check_threads
 
 _lock = threading.Lock()  # guards the two tables and the counts in them
 _shared: dict[str, tuple[Registry, int]] = {}
@@ -149,14 +150,14 @@ class RegistryHandle:
 
     def close(self) -> None:
         """Withdraw what was registered here; the last handle also revokes the lease. Idempotent."""
+        if self._guard.forked:  # and its parent may have held the lock
+            return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             given = list(self._given)
             self._given.clear()
-        if self._guard.forked:
-            return
         # The last one closes the shared registry: one revoked lease instead of many withdrawals.
         if not self._release():
             for each in given:
@@ -206,8 +207,10 @@ def connect_registry(
     Raises:
         InvalidURLError: (a ValueError) the URL, or a keyword, cannot be understood, or a file not be read.
         ForkedProcessError: in a process forked from one that was connected to an etcd.
+        PatchedThreadsError: (a RuntimeError) `threading` is monkey-patched, by gevent or eventlet.
         TypeError: keywords together with a registry.
     """
+    check_threads()
     keywords: dict[str, Any] = {"user": user, "password": password, "ttl": ttl}
     keywords |= {name: path and os.fspath(path) for name, path in (("ca", ca), ("cert", cert), ("key", key))}
     keywords = {name: value for name, value in keywords.items() if value is not None}

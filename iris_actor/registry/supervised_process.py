@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from iris_actor.deadline import Deadline
+from iris_actor.unpatched import Popen, select
 
 _SUPERVISOR = Path(__file__).with_name("etcd_supervisor.py")
 KILL_TIMEOUT = 10.0
@@ -35,7 +35,7 @@ class SupervisedProcess:
         self, command: Sequence[str], *, log: Path, remove: Path, environment: Mapping[str, str]
     ) -> None:
         arguments = [str(os.getpid()), str(log), str(remove), *command]
-        self._supervisor = subprocess.Popen(
+        self._supervisor = Popen(
             [sys.executable, "-I", "-S", str(_SUPERVISOR), *arguments],
             bufsize=0,
             stdin=subprocess.PIPE,
@@ -108,5 +108,5 @@ class SupervisedProcess:
 
     def _ended(self, timeout: float) -> bool:
         deadline = Deadline.after(timeout)
-        readable, _, _ = select.select([self.events], [], [], deadline.timeout)
+        readable, _, _ = select([self.events], [], [], deadline.timeout)
         return bool(readable)

@@ -17,15 +17,16 @@ hand, and then waits for that lock when it deletes the call.
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from queue import Empty
 from typing import Any
 
 from iris_actor.deadline import Deadline
 from iris_actor.registry.etcd_stubs import etcdrpc
+from iris_actor.unpatched import SimpleQueue
 
 INTERVAL = 1.5
 """Seconds between requests for a sign of life."""
@@ -41,7 +42,7 @@ class WatchPulse:
         self._ended = threading.Event()
         self._heard = time.monotonic()
         self._call: Any = None
-        self._threads: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
+        self._threads: SimpleQueue[threading.Thread] = SimpleQueue()
 
     def attach(self, call: Any) -> None:
         """Say which call it is."""
@@ -73,7 +74,7 @@ class WatchPulse:
         if self._call is None:
             return
         deadline = Deadline.after(timeout)
-        with suppress(queue.Empty):
+        with suppress(Empty):
             for _ in range(2):
                 thread = self._threads.get(timeout=deadline.remaining)
                 # A call that had ended before it was attached told so in the thread that attached it.

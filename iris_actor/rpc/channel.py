@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iris_actor.grpc_settings import SESSION_PATIENCE_MS
 from iris_actor.rpc.limits import MAX_MESSAGE
 
 SESSION_SERVICE = "iris_actor.v1.Session"
@@ -17,10 +18,10 @@ _COMMON: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     # A peer that is silent for 10 s is asked for a sign of life, and given 5 s for it.
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", SESSION_PATIENCE_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     # gRPC 1.85 waits for the answer to a ping by this one, and for keepalive by the one above.
-    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", SESSION_PATIENCE_MS),
     ("grpc.http2.max_pings_without_data", 0),
 ]
 

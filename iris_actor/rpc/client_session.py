@@ -39,6 +39,7 @@ from iris_actor.rpc.lane import Lane, connect_lane
 from iris_actor.rpc.limits import RESUME_WINDOW, Limits
 from iris_actor.rpc.link import Fields, Link
 from iris_actor.rpc.outgoing_call import OutgoingCall, failure
+from iris_actor.rpc.session_watch import SessionWatch
 from iris_actor.rpc.stream_order import StreamOrder
 from iris_actor.rpc.waiters import Waiters
 from iris_actor.rpc.wire import VERSION, decode
@@ -88,6 +89,7 @@ class ClientSession:
         self._goodbye = ""
         self._broken = ""
         self._task: asyncio.Task[None] | None = None
+        self._watch = SessionWatch(self._link, address, credentials, self._server_lost)
         self._io.call_soon(self._begin)
 
     # --- callers' side, any thread ------------------------------------------------------------------
@@ -178,6 +180,14 @@ class ClientSession:
         """Let the server send `items` more of a stream."""
         self._link.send("credits", {"id": call.id, "items": items})
 
+    def doubt(self, announced: Callable[[], bool]) -> None:
+        """The server is no longer announced: end the session if it gives no sign of life either.
+
+        Args:
+            announced: tells, in the I/O thread, whether it is announced again.
+        """
+        self._io.call_soon(partial(self._watch.begin, announced))
+
     def close(self, reason: str = "the caller closed the session") -> None:
         """End the session: calls in flight are cancelled at the server and fail here. Idempotent."""
         self._io.call_soon(lambda: self._request_close(reason))
@@ -206,6 +216,10 @@ class ClientSession:
     def _cancel_task(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+    def _server_lost(self) -> None:
+        self._goodbye = "its server is no longer announced, and gives no sign of life"
+        self._cancel_task()
 
     async def _run(self) -> None:
         error: CallError
@@ -394,6 +408,7 @@ class ClientSession:
 
     def _finish(self, error: CallError) -> None:
         self.error = error
+        self._watch.end()
         unsent = {fields["id"] for fields in self._link.close()}
         self._on_close(self)
         final = not isinstance(error, ServerUnavailableError)

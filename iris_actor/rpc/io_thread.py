@@ -19,6 +19,7 @@ from iris_actor.errors import ForkedProcessError
 from iris_actor.rpc.buffers import keep_freed_memory
 from iris_actor.rpc.limits import KIB
 from iris_actor.rpc.loop_queue import LoopQueue
+from iris_actor.unpatched import check_threads, new_event_loop
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ _SCRATCH = 64 * KIB
 _lock = threading.Lock()
 _current: IOThread | None = None
 _used_before_fork_by: int | None = None
+_inherited: list[IOThread] = []
 
 
 class IOThread:
@@ -40,7 +42,9 @@ class IOThread:
 
     def __init__(self) -> None:
         self.loop = _new_loop()
-        self.call_soon = LoopQueue(self.loop).call_soon
+        self._queue = LoopQueue(self.loop)
+        self.call_soon = self._queue.call_soon
+        self._forked_from: int | None = None
         self.scratch = memoryview(bytearray(_SCRATCH))
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._thread = threading.Thread(target=self._run, name="iris-io", daemon=True)
@@ -57,7 +61,14 @@ class IOThread:
         return self._thread.is_alive()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine in the loop; the future is its result."""
+        """Run a coroutine in the loop; the future is its result.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        if self._forked_from is not None:
+            coroutine.close()
+            raise ForkedProcessError(self._forked_from)
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def at_exit(self, closer: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -68,6 +79,11 @@ class IOThread:
         keep_freed_memory()
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+
+    def abandon(self) -> None:
+        """Have nothing wait for the thread any more. In a forked child, which does not have it."""
+        self._forked_from = os.getppid()
+        self._queue.abandon()
 
     def stop(self, timeout: float) -> None:
         """Await the closers, stop the loop and join the thread. Only for the end of the process."""
@@ -92,7 +108,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:
-        return asyncio.new_event_loop()
+        return new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
 
@@ -102,6 +118,7 @@ def io_thread() -> IOThread:
 
     Raises:
         ForkedProcessError: when this process was forked from one that had it running.
+        PatchedThreadsError: `threading` is monkey-patched.
     """
     global _current  # noqa: PLW0603 - one a process, by design
     current = _current
@@ -109,6 +126,7 @@ def io_thread() -> IOThread:
         return current
     if _used_before_fork_by is not None:
         raise ForkedProcessError(_used_before_fork_by)
+    check_threads()
     with _lock:
         if _current is None:
             _current = IOThread()
@@ -116,14 +134,28 @@ def io_thread() -> IOThread:
         return _current
 
 
+def is_forked() -> bool:
+    """Whether this is a child of a process that had the I/O thread running."""
+    return _used_before_fork_by is not None
+
+
+def check_not_forked() -> None:
+    """Raise ForkedProcessError where whoever waits for what the I/O thread does would never be woken."""
+    if _used_before_fork_by is not None:
+        raise ForkedProcessError(_used_before_fork_by)
+
+
 def _after_fork_in_child() -> None:
-    # The loop's thread does not exist in the child and gRPC's core is not usable there; forgetting the
-    # thread object keeps its atexit hook from waiting for it, and makes use fail with a clear error.
+    # The loop's thread does not exist in the child and gRPC's core is not usable there: use fails with a
+    # clear error, and the atexit hook does not wait for the thread.
     global _current, _used_before_fork_by, _lock  # noqa: PLW0603
     _lock = threading.Lock()
     if _current is not None:
         atexit.unregister(_current.stop)
         _used_before_fork_by = os.getppid()
+        _current.abandon()
+        # Kept: the loop holds gRPC's objects, whose end would wait for gRPC's threads.
+        _inherited.append(_current)
         _current = None
 
 

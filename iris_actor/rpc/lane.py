@@ -8,7 +8,6 @@ stays open beside it, idle: gRPC notices when the peer is alive no more or stopp
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import sys
@@ -17,9 +16,11 @@ from collections import deque
 from collections.abc import Callable
 
 from iris_actor.errors import ProtocolError
+from iris_actor.forked_child import let_go_in_child
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.limits import KIB, MAX_MESSAGE
 from iris_actor.rpc.switch import is_on
+from iris_actor.unpatched import Socket, close
 
 _LENGTH = struct.Struct("<I")
 _BUFFER = 1024 * KIB
@@ -42,7 +43,7 @@ def connect_lane(name: str) -> socket.socket | None:
     """A connection to the lane `name`; None when there is no such thing on this host, or it is not wanted."""
     if not name or not lanes_are_on():
         return None
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.connect("\0" + name)
@@ -70,6 +71,7 @@ class Lane:
     """
 
     def __init__(self, io: IOThread, sock: socket.socket) -> None:
+        let_go_in_child(sock)
         sock.setblocking(False)
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
@@ -99,7 +101,7 @@ class Lane:
             self._io.loop.remove_writer(self._fd)
             self._sock.close()
             while self._fds:
-                os.close(self._fds.popleft())
+                close(self._fds.popleft())
 
     # --- sending --------------------------------------------------------------------------------------
 

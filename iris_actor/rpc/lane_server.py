@@ -6,9 +6,11 @@ import socket
 import uuid
 from collections.abc import Callable
 
+from iris_actor.forked_child import let_go_in_child
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.lane import Lane
 from iris_actor.rpc.limits import KIB
+from iris_actor.unpatched import Socket
 
 _GREETING = 4 * KIB
 """Bytes that a message may have before the other side has shown who it is."""
@@ -32,7 +34,8 @@ class LaneServer:
         self._on_hello = on_hello
         self._timeout = timeout
         self._new: set[Lane] = set()
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        let_go_in_child(self._sock)
         self._sock.setblocking(False)
         self._sock.bind("\0" + self.name)
         self._sock.listen(128)

@@ -205,6 +205,12 @@ class Link:
         """Whether a stream carries the link at the moment."""
         return self._stream is not None
 
+    @property
+    def progress(self) -> int:
+        """Grows with what arrives from the other side, be it packets or acknowledgements of ours."""
+        kept = self._kept
+        return self.received + (kept[0][0] if kept else self._sent_seq + 1)
+
     def when_flushed(self, callback: Callable[[], None]) -> None:
         """Call `callback` once everything queued is acknowledged, or no stream carries the link."""
         self._on_flushed.append(callback)

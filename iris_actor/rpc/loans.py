@@ -18,6 +18,7 @@ from iris_actor.errors import ProtocolError
 from iris_actor.rpc.arena import MOST, MOST_SEGMENTS
 from iris_actor.rpc.buffers import own
 from iris_actor.rpc.segment import Segment, layout, segments_are_on
+from iris_actor.unpatched import close
 
 
 class _Loan:
@@ -101,7 +102,7 @@ class Loans:
         """Map a segment that is offered; False: it is not wanted, or cannot be had. Takes over `fd`."""
         fits = 0 < size <= MOST and len(self._borrowed) < 2 * MOST_SEGMENTS and number not in self._borrowed
         if self._closed or not fits:
-            os.close(fd)
+            close(fd)
             return False
         try:
             self._borrowed[number] = _Borrowed(Segment.of(number, size, inode, fd), self._give_back)

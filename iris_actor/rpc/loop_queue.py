@@ -31,6 +31,11 @@ class LoopQueue:
                 self._scheduled = False
                 raise
 
+    def abandon(self) -> None:
+        """Drop what is handed over from now on. In a forked child, which does not have the loop's thread."""
+        self._ready = deque(maxlen=0)
+        self._scheduled = True  # the loop's own wake-up call would reach the parent
+
     def _drain(self) -> None:
         self._scheduled = False
         ready = self._ready

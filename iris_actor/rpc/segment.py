@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from iris_actor.rpc.limits import MIB
 from iris_actor.rpc.switch import is_on
+from iris_actor.unpatched import close
 
 SWITCH = "IRIS_ARENA"
 """Environment variable; "off" has large bodies travel through the lane, as small ones do."""
@@ -82,7 +83,7 @@ class Segment:
             os.posix_fallocate(fd, 0, size)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         except BaseException:
-            os.close(fd)
+            close(fd)
             raise
         segment = cls(number, size, fd)
         with suppress(OSError):  # an older kernel: the first to fill it waits for its pages
@@ -110,11 +111,11 @@ class Segment:
             sealed = False
         same = stat.S_ISREG(found.st_mode) and (found.st_ino, found.st_size) == (inode, size)
         if not (same and sealed):
-            os.close(fd)
+            close(fd)
             raise ValueError(f"segment {number} of {size} bytes is another file, or is not sealed")
         return cls(number, size, fd)
 
-    def __del__(self, close=os.close) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def __del__(self, close=close) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
         # The map goes when the last view of it goes.
         with suppress(OSError):
             close(self.fd)

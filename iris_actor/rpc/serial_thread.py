@@ -6,7 +6,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+
+from iris_actor.forked_child import leave
+from iris_actor.unpatched import SimpleQueue
 
 _log = logging.getLogger(__name__)
 
@@ -55,5 +57,9 @@ class SerialThread:
         while True:
             try:
                 queue.get()()
-            except BaseException:  # also SystemExit: others wait for their turn, and nobody else does it
+            except BaseException as error:  # also SystemExit: others wait for their turn
+                if self._queue is not queue:
+                    leave(error)
                 _log.exception("%s: what it was to do failed", self._name)
+            if self._queue is not queue:  # a child, which what it was to do has forked
+                leave()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from iris_actor.rpc.client_session import ClientSession
 from iris_actor.rpc.credentials import Credentials
@@ -20,6 +22,7 @@ class Sessions:
         self._open: dict[_Key, ClientSession] = {}
         self._lock = threading.Lock()
         self._io: IOThread | None = None
+        self._inherited: list[ClientSession] = []
 
     def get(self, address: str, credentials: Credentials | None) -> ClientSession:
         """The session with the server at `address`, connecting if it is new.
@@ -42,6 +45,18 @@ class Sessions:
                 self._open[key] = session
             return session
 
+    def doubt(self, addresses: frozenset[str], announced: Callable[[str], bool]) -> None:
+        """Servers at `addresses` are no longer announced: see `ClientSession.doubt`. Does not block.
+
+        Args:
+            addresses: theirs.
+            announced: tells whether one is announced again.
+        """
+        with self._lock:
+            doubtful = [(key[0], session) for key, session in self._open.items() if key[0] in addresses]
+        for address, session in doubtful:
+            session.doubt(partial(announced, address))
+
     def _closed(self, session: ClientSession) -> None:
         with self._lock:
             for key, value in list(self._open.items()):
@@ -55,6 +70,7 @@ class Sessions:
 
     def after_fork(self) -> None:
         """Forget the parent's sessions: using them raises."""
+        self._inherited += self._open.values()  # their end would wait for gRPC's threads
         self._open.clear()
         self._lock = threading.Lock()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from iris_actor import signals
 from iris_actor.deadline import Deadline
+from iris_actor.rpc.io_thread import check_not_forked
 
 
 class Waiters:
@@ -30,8 +31,13 @@ class Waiters:
             wake_one()
 
     def wait(self, ready: Callable[[], bool], deadline: Deadline) -> bool:
-        """Block until `ready()`; False when the deadline passed before."""
+        """Block until `ready()`; False when the deadline passed before.
+
+        Raises:
+            ForkedProcessError: nobody will wake anybody in this process.
+        """
         while not ready():
+            check_not_forked()
             event = threading.Event()
             self._waiting.append(event.set)
             # Looked at again after enqueueing: a wake between the two would else be missed.
@@ -45,6 +51,7 @@ class Waiters:
         """As `wait`, for a task of any event loop."""
         loop = asyncio.get_running_loop()
         while not ready():
+            check_not_forked()
             future = loop.create_future()
             self._waiting.append(_waker(loop, future))
             if ready():

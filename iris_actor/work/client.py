@@ -11,6 +11,7 @@ from iris_actor.actor.environment import Environment
 from iris_actor.actor.registry_resolver import RegistryResolver
 from iris_actor.actor.resolver import Resolver
 from iris_actor.naming import JobId, check_namespace
+from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.work.launch.launcher import Launcher
 
@@ -39,6 +40,7 @@ class IrisClient:
         self._registry_url = registry_url
         self._job_id = job_id
         self._credentials = credentials
+        self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.Lock()  # guards what follows
         self._launcher = launcher
         self._owns_launcher = launcher is None
@@ -115,7 +117,12 @@ class IrisClient:
 
     @property
     def launcher(self) -> Launcher:
-        """What starts processes."""
+        """What starts processes.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
         with self._lock:
             self._check_open()
             if self._launcher is None:
@@ -126,7 +133,12 @@ class IrisClient:
 
     @property
     def resolver(self) -> Resolver:
-        """Finds actors in this client's namespace."""
+        """Finds actors in this client's namespace.
+
+        Raises:
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._guard.check()
         with self._lock:
             self._check_open()
             if self._resolver is None:
@@ -142,8 +154,10 @@ class IrisClient:
     def close(self) -> None:
         """End what the client started: processes, resolver, etcd, in this order. Idempotent.
 
-        A launcher that was passed in is left to who made it.
+        A launcher that was passed in is left to who made it. In a forked child it does nothing.
         """
+        if self._guard.forked:
+            return
         with self._lock:
             if self._closed:
                 return

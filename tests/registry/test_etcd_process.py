@@ -20,7 +20,7 @@ from iris_actor.registry import connect_registry
 from iris_actor.registry.etcd_binary import find_etcd
 from iris_actor.testing import EtcdProcess
 from tests.registry.conftest import keys, run_etcdctl
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, run_script
 from tests.support.waiting import until
 
 
@@ -294,3 +294,48 @@ with EtcdProcess() as etcd:
         check=True,
     )
     assert seen.stdout == "True\n"
+
+
+def test_a_child_that_leaves_its_block_ends_and_cannot_disturb_it():
+    out = run_script(
+        """
+import os, sys
+from iris_actor.testing import EtcdProcess
+from tests.support.forking import ended, in_child, refused
+
+with EtcdProcess() as etcd:
+    print(refused(etcd.kill), refused(etcd.restart), refused(etcd.pause), refused(etcd.resume))
+    pid = os.fork()
+    if pid == 0:
+        sys.exit(3)
+    print(ended(pid), etcd.running, etcd.log_path.exists())
+"""
+    )
+    assert out.splitlines() == ["0 0 0 0", "3 True True"]
+
+
+def test_a_child_does_not_hold_its_ports():
+    out = run_script(
+        """
+import os, socket, sys
+from iris_actor.testing import EtcdProcess
+
+etcd = EtcdProcess()
+port = etcd.port
+ready, go = os.pipe(), os.pipe()
+pid = os.fork()
+if pid == 0:
+    os.close(go[1])
+    os.write(ready[1], b"x")
+    os.read(go[0], 1)
+    os._exit(0)
+os.read(ready[0], 1)
+etcd.stop()
+with socket.socket() as mine:
+    mine.bind(("127.0.0.1", port))  # without SO_REUSEPORT: nobody else may have it
+    print(mine.getsockname()[1] == port)
+os.close(go[1])
+os.waitpid(pid, 0)
+"""
+    )
+    assert out.strip() == "True"

@@ -192,6 +192,29 @@ def test_subscribers_hear_which_names_changed(registry, directory, make_endpoint
     assert threading.current_thread() not in threads
 
 
+def test_subscribers_hear_at_which_addresses_nothing_is_announced_any_more(
+    registry, directory, make_endpoint
+):
+    heard: list[frozenset[str]] = []
+    directory.subscribe(lambda _names: None, heard.append)
+    here, there = "127.0.0.1:1", "127.0.0.1:2"
+    first, second, third = (
+        registry.register(make_endpoint(name, address=address))
+        for name, address in (("one", here), ("two", here), ("one", there))
+    )
+    until(lambda: directory.announces(here) and directory.announces(there))
+    first.close()  # another endpoint is still there
+    third.close()
+    until(lambda: heard)
+    assert heard == [frozenset({there})]
+    assert directory.announces(here)
+    assert not directory.announces(there)
+    second.close()
+    until(lambda: len(heard) == 2)
+    assert heard[1] == frozenset({here})
+    assert not directory.announces(here)
+
+
 def test_a_subscriber_that_fails_disturbs_no_other(registry, directory, make_endpoint):
     heard = threading.Event()
     directory.subscribe(lambda _names: 1 / 0)

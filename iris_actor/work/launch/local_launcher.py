@@ -29,6 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from iris_actor.registry.fork_guard import ForkGuard
+from iris_actor.unpatched import DefaultSelector, Popen, check_threads
 from iris_actor.work.launch.launcher import NUM_TASKS, TASK_INDEX, LaunchSpec, ReplicaState, ReplicaStatus
 from iris_actor.work.launch.oom_watch import OomWatch
 from iris_actor.work.launch.output_pump import Output, OutputPump, Sink, write_to_driver
@@ -138,7 +140,7 @@ class LocalLauncher:
         python: path of the interpreter that workers run; by default this one, with its flags. It must be of
             the same version, for workers use the modules that this process found.
 
-    Thread-safe. Not to be used in a forked child.
+    Thread-safe. In a forked child it starts and ends nothing.
     """
 
     poll_interval = 1.0
@@ -149,6 +151,8 @@ class LocalLauncher:
         self._python = None if python is None else _program(os.fspath(python))
         self._oom = OomWatch()
         self._id = uuid.uuid4().hex
+        check_threads()
+        self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.Lock()  # guards all below, and every _Replica
         self._pump = OutputPump(sink)
         self._guardian: subprocess.Popen[bytes] | None = None
@@ -171,6 +175,7 @@ class LocalLauncher:
 
     def launch(self, spec: LaunchSpec, *, notify: Callable[[], None] | None = None) -> LocalLaunch:
         """Start the replicas of `spec`; see `Launcher.launch`."""
+        self._guard.check()
         launch = LocalLaunch(self, spec, notify)
         with self._lock:
             if self._closed:
@@ -191,6 +196,8 @@ class LocalLauncher:
         Args:
             grace: seconds between SIGTERM and SIGKILL.
         """
+        if self._guard.forked:
+            return
         with self._lock:
             first, self._closed = not self._closed, True
             self._cancel_locked([replica for replica, _ in self._live.values()], grace)
@@ -221,7 +228,7 @@ class LocalLauncher:
     def _start_helpers(self) -> None:
         if self._guardian is None:
             guardian = Path(__file__).with_name("guardian.py")
-            self._guardian = subprocess.Popen(
+            self._guardian = Popen(
                 [sys.executable, "-I", "-S", str(guardian), str(os.getpid()), self._id],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -239,7 +246,7 @@ class LocalLauncher:
         spec = launch.spec
         recorder = FlightRecorder()
         try:
-            process = subprocess.Popen(
+            process = Popen(
                 spec.command,
                 env=self._environment(spec, index, recorder),
                 cwd=spec.cwd,
@@ -295,6 +302,8 @@ class LocalLauncher:
             os.write(self._wake_write, b".")
 
     def _cancel(self, replicas: Iterable[_Replica], grace: float) -> None:
+        if self._guard.forked:
+            return
         with self._lock:
             self._cancel_locked(replicas, grace)
         self._wake()
@@ -313,7 +322,7 @@ class LocalLauncher:
 
     def _reap(self) -> None:
         """The reaper thread: until the launcher is closed and all replicas ended."""
-        with selectors.DefaultSelector() as selector:
+        with DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
             while True:
                 with self._lock:

@@ -33,6 +33,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
 
+from iris_actor.unpatched import DefaultSelector
 from iris_actor.work.launch.log_receiver import Received, handle
 from iris_actor.work.launch.output_lines import OutputLines
 from iris_actor.work.launch.progress_bars import bars_aside
@@ -162,7 +163,7 @@ class OutputPump:
         return in_time
 
     def _run(self) -> None:
-        with selectors.DefaultSelector() as selector:
+        with DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
             closing = False
             while not closing:

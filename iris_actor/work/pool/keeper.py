@@ -20,10 +20,11 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty
 
 from iris_actor import signals
 from iris_actor.actor.callbacks import is_callback_thread, run_callback
+from iris_actor.unpatched import SimpleQueue
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import Launch, ReplicaState, ReplicaStatus
 from iris_actor.work.pool.config import WorkerPoolConfig

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from iris_actor.deadline import Deadline
+from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.work.pool.map_feed import MapFeed, OpenMaps, Submit
 
 
@@ -41,6 +42,7 @@ class MapIterator(Iterator[Any]):
         bar: Any = None,
         maps: OpenMaps | None = None,
     ) -> None:
+        self._guard = ForkGuard()
         self._feed = MapFeed(submit, arguments, chunksize=chunksize, ahead=ahead)
         self._chunksize = chunksize
         self._deadline = deadline
@@ -106,6 +108,8 @@ class MapIterator(Iterator[Any]):
         if self._closed:
             return
         self._closed = True
+        if self._guard.forked:  # the tasks are the parent's, which may have held the feed's lock
+            return
         self._is_consumed()
         self._feed.cancel()
         self._pool = None
@@ -118,7 +122,7 @@ class MapIterator(Iterator[Any]):
     def __del__(self) -> None:
         if getattr(self, "_closed", True):
             return
-        if self._maps is None:
+        if self._maps is None or self._guard.forked:
             self.close()
         else:
             self._maps.abandon(self._feed)

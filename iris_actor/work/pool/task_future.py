@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from iris_actor.actor.callbacks import is_callback_thread
 from iris_actor.actor.slim_future import SlimFuture
+from iris_actor.errors import ForkedProcessError
 
 if TYPE_CHECKING:
     from iris_actor.work.pool.task import Task
@@ -25,6 +27,7 @@ class TaskFuture(SlimFuture[T]):
     def __init__(self, canceller: Canceller | None = None, task: Task | None = None) -> None:
         super().__init__()
         self._canceller = canceller
+        self._process = _process
         # What it is the future of, until that is over.
         self.task = task
 
@@ -42,8 +45,10 @@ class TaskFuture(SlimFuture[T]):
                 is ended and replaced: SIGTERM, which raises SystemExit in the task, SIGKILL a second later.
 
         Returns:
-            Whether the future is cancelled.
+            Whether the future is cancelled. In a forked child it is not: the task is the parent's.
         """
+        if self._process != _process:
+            return False
         with self._guard:
             state = self._state
             if state == PENDING:
@@ -71,6 +76,8 @@ class TaskFuture(SlimFuture[T]):
         self._condition.notify_all()
 
     def _wait(self, timeout: float | None) -> None:
+        if self._process != _process and not self.done():
+            raise ForkedProcessError(self._process)
         if timeout is None and is_callback_thread() and not self.done():
             raise RuntimeError(
                 "a done callback waits for a future that is not done: it would wait for ever, since outcomes"
@@ -80,3 +87,14 @@ class TaskFuture(SlimFuture[T]):
 
     def __reduce__(self) -> Any:
         raise TypeError("a future does not pickle: pass its result(), or submit when it is done")
+
+
+_process = os.getpid()
+
+
+def _after_fork_in_child() -> None:
+    global _process  # noqa: PLW0603 - a fact about the process
+    _process = os.getpid()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -28,6 +28,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from iris_actor import codec
 from iris_actor.deadline import check_timeout
 from iris_actor.retry import Backoff
+from iris_actor.unpatched import check_threads
 from iris_actor.work.client import IrisClient
 from iris_actor.work.context import get_iris_ctx
 from iris_actor.work.launch.progress_bars import shares_lock
@@ -78,6 +79,7 @@ class WorkerPool(TaskExecutor):
 
     Raises:
         ValueError, TypeError: for a bad configuration, or an initializer that cannot be pickled.
+        PatchedThreadsError: (a RuntimeError) `threading` is monkey-patched, by gevent or eventlet.
 
     The constructor returns before the workers run; `wait_for_workers` waits for them. Functions of
     ``__main__``, lambdas and closures may be submitted; see `functions` for when they are captured. Tasks
@@ -96,6 +98,7 @@ class WorkerPool(TaskExecutor):
         max_workers: int | tuple[int, int] | None = None,
         **fields: Unpack[PoolOptions],
     ) -> None:
+        check_threads()
         if client is not None and not isinstance(client, IrisClient):
             raise TypeError(f"client must be an IrisClient or None, got {client!r}; num_workers is a keyword")
         unknown = [key for key in fields if key not in PoolOptions.__annotations__]

@@ -29,6 +29,7 @@ from iris_actor.actor.context import CallContext, _current, trace_context
 from iris_actor.codec import Body
 from iris_actor.deadline import Deadline
 from iris_actor.errors import SerializationError
+from iris_actor.forked_child import leave
 from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller
 from iris_actor.rpc.io_thread import io_thread
@@ -136,6 +137,11 @@ class TaskRunner:
         self._place = Place()
         self._stopping = False
         self.busy = False  # whether a task's own code may be running
+        self._forked = False  # whether this is a child that a task forked
+        os.register_at_fork(after_in_child=self._after_fork_in_child)
+
+    def _after_fork_in_child(self) -> None:
+        self._forked = True
 
     def add(
         self, definitions: Sequence[Any], forgotten: Sequence[int], tasks: Sequence[Any], caller: Caller
@@ -277,9 +283,13 @@ class TaskRunner:
                 value: Any = [function(*args, **kwargs) for args in arguments]
             else:
                 value = function(*arguments, **kwargs)
+            if self._forked:
+                leave()
             del function, arguments, kwargs
             packed = (value,) if is_plain(value) else pack(own(self._dump_result(value)))
         except BaseException as error:
+            if self._forked:
+                leave(error)
             memory_limit.reserve.close()
             if self._stopping:
                 raise _ending(error) from None

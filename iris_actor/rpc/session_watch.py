@@ -1,0 +1,71 @@
+"""SessionWatch: keeps a `Vigil` over the server of one session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from iris_actor.rpc.channel import CHANNEL_OPTIONS
+from iris_actor.rpc.credentials import Credentials, open_channel
+from iris_actor.rpc.link import Link
+from iris_actor.rpc.vigil import Step, Vigil
+
+
+class SessionWatch:
+    """Begins when the server is no longer announced. In the I/O thread.
+
+    Args:
+        link: of the session: what arrives over it is a sign of life.
+        address: of the server.
+        credentials: what it asks for.
+        on_lost: called once, when the server counts as dead.
+    """
+
+    def __init__(
+        self, link: Link, address: str, credentials: Credentials | None, on_lost: Callable[[], None]
+    ) -> None:
+        self._link = link
+        self._address = address
+        self._credentials = credentials
+        self._on_lost = on_lost
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, announced: Callable[[], bool]) -> None:
+        """Watch the server until it is announced again, unless that is done already.
+
+        Args:
+            announced: tells whether it is.
+        """
+        if not self._link.closed and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._keep(announced))
+
+    def end(self) -> None:
+        """The session is over. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _keep(self, announced: Callable[[], bool]) -> None:
+        vigil, loop = Vigil(), asyncio.get_running_loop()
+        answered = 0
+        while True:
+            signs = self._link.progress + answered
+            step = vigil.look(loop.time(), announced=announced(), signs=signs)
+            if step is Step.END:
+                return
+            if step is Step.LOST:
+                self._on_lost()
+                return
+            if step is Step.ASK:
+                self._link.send("cancels", {"id": 0})  # there is no such call, but it is acknowledged
+            elif step is Step.KNOCK:
+                answered += await self._answers(vigil.due - loop.time())
+            await asyncio.sleep(max(0.0, vigil.due - loop.time()))
+
+    async def _answers(self, seconds: float) -> bool:
+        """Whether gRPC answers at the address, on another connection."""
+        try:
+            async with open_channel(self._address, self._credentials, CHANNEL_OPTIONS) as channel:
+                await asyncio.wait_for(channel.channel_ready(), seconds)
+        except (OSError, ValueError, TimeoutError):
+            return False
+        return True
