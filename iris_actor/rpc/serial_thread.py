@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from iris_actor.report import report_exception
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,4 +58,4 @@ class SerialThread:
             try:
                 queue.get()()
             except BaseException:  # also SystemExit: others wait for their turn, and nobody else does it
-                _log.exception("%s: what it was to do failed", self._name)
+                report_exception(_log, "%s: what it was to do failed", self._name)

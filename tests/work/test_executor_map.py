@@ -252,9 +252,11 @@ def test_an_iterator_that_nobody_wants_goes_on_after_exceptions(client: IrisClie
 
 @pytest.mark.parametrize("chunksize", [1, 3])
 def test_results_may_be_taken_when_the_pool_is_shut_down(client: IrisClient, chunksize: int) -> None:
-    with WorkerPool(client, num_workers=2) as pool:
-        results = pool.map(abs, iter(range(100)), chunksize=chunksize)
-        failing = pool.map(abs, then_fail(50), chunksize=chunksize)
+    pool = WorkerPool(client, num_workers=2)
+    results = pool.map(abs, iter(range(100)), chunksize=chunksize)
+    failing = pool.map(abs, then_fail(50), chunksize=chunksize)
+    with pytest.raises(LookupError, match="the input ends here"):
+        pool.shutdown()
     assert list(results) == list(range(100))
     assert list(itertools.islice(failing, 50)) == list(range(1, 51))
     with pytest.raises(LookupError, match="the input ends here"):

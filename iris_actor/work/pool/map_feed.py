@@ -3,7 +3,6 @@
 ::
 
     input ──▶ MapFeed ──▶ submit ──▶ futures, in the order of the input ──▶ MapIterator
-              OpenMaps: those of a pool of which no result was asked for yet
 """
 
 from __future__ import annotations
@@ -17,6 +16,9 @@ from contextlib import suppress
 from typing import Any
 
 from iris_actor.deadline import Deadline
+from iris_actor.errors import BrokenWorkerPool
+from iris_actor.program_exit import is_program_exit
+from iris_actor.work.pool.lost_errors import LostErrors
 
 _ASK_EVERY = 8
 """Tasks between two looks at how many may be ahead."""
@@ -35,6 +37,13 @@ class MapFeed:
         arguments: argument tuples; read only as far as `ahead` asks.
         chunksize: how many of them travel as one task.
         ahead: says how many tasks may be submitted and not taken; asked again now and then.
+        lost: takes what ended the input, until the consumer comes to that.
+        whole: whether the map counts as submitted as a whole until its first result is asked for.
+        holds: what is to be kept alive until the input has been read to its end: the pool, or None.
+        on_end: called when that is the case, and in any thread.
+
+    Attributes:
+        whole: see above; False once a result was asked for.
     """
 
     def __init__(
@@ -44,19 +53,26 @@ class MapFeed:
         *,
         chunksize: int,
         ahead: Callable[[], int],
+        lost: LostErrors,
+        whole: bool,
+        holds: object,
+        on_end: Callable[[MapFeed], None],
     ) -> None:
+        self.whole = whole
         self._submit = submit
         self._arguments = arguments
         self._chunksize = chunksize
         self._ahead = ahead
+        self._lost = lost
+        self._holds = holds
+        self._on_end = on_end
         self._most = 0
         self._fills = 0
         self._futures: deque[Future[Any]] = deque()
         self._lock = threading.RLock()  # guards the input, which `read_on` reads from another thread
         self._reading = False
         self._ended = False
-        self._error: Exception | None = None
-        self._input_raised = False
+        self._error: BaseException | None = None
 
     def __len__(self) -> int:
         """How many tasks are submitted and not taken."""
@@ -66,6 +82,11 @@ class MapFeed:
     def ended(self) -> bool:
         """Whether the whole input was read."""
         return self._ended
+
+    def hold(self, pool: object) -> None:
+        """Keep `pool` alive until the input has been read to its end."""
+        if not self._ended:
+            self._holds = pool
 
     def fill(self) -> None:
         """Submit as many tasks as may be ahead."""
@@ -85,10 +106,14 @@ class MapFeed:
                 return
             self._reading = True
             try:
-                while not self._ended and (most is None or len(self._futures) < most):
-                    self._submit_next()
+                self._submit_until(most)
             finally:
                 self._reading = False
+
+    def _submit_until(self, most: int | None) -> None:
+        # A function of its own: CPython 3.13.0 leaves a loop's jump back out of the `try` that it stands in.
+        while not self._ended and (most is None or len(self._futures) < most):
+            self._submit_next()
 
     def _submit_next(self) -> None:
         chunk: list[tuple[Any, ...]] = []
@@ -96,9 +121,10 @@ class MapFeed:
             # Not list(...): items that came before an exception are to be submitted too.
             for arguments in itertools.islice(self._arguments, self._chunksize):
                 chunk.append(arguments)  # noqa: PERF402
-        except Exception as error:
-            self._input_raised = True
-            self._end(error)
+        except BaseException as error:
+            if is_program_exit(error):
+                raise
+            self._end(error, lost=True)
         else:
             if len(chunk) < self._chunksize:
                 self._end(None)
@@ -106,13 +132,21 @@ class MapFeed:
             return
         try:
             self._futures.append(self._submit(chunk[0] if self._chunksize == 1 else chunk))
-        except Exception as error:
-            self._end(error)
+        except BaseException as error:
+            if is_program_exit(error):
+                raise
+            # Who has shut the pool down knows that it takes no more.
+            self._end(error, lost=isinstance(error, BrokenWorkerPool) or not isinstance(error, RuntimeError))
 
-    def _end(self, error: Exception | None) -> None:
+    def _end(self, error: BaseException | None, *, lost: bool = False) -> None:
         self._ended = True
-        self._error = self._error or error
+        if self._error is None and error is not None:
+            self._error = error
+            if lost:
+                self._lost.add(error)
         self._arguments = iter(())
+        self._holds = None
+        self._on_end(self)
 
     def take(self, deadline: Deadline) -> Any:
         """The next result; waits for it. There must be one: see `len`.
@@ -134,6 +168,7 @@ class MapFeed:
     def finish(self) -> None:
         """Raise what ended the input, if anything did. For when all was taken."""
         error, self._error = self._error, None
+        self._lost.discard(error)
         if error is not None:
             try:
                 raise error
@@ -147,64 +182,17 @@ class MapFeed:
             self._end(None)
             self._error = None
             futures, self._futures = self._futures, deque()
-            # Both hold the pool, which is to end when only an iterator that is used up is left of it.
             self._submit, self._ahead = _submit_nothing, int
         for future in futures:
             future.cancel()
 
     def run_dry(self) -> None:
-        """Take all results and drop them, exceptions too; returns when all is done.
-
-        Raises:
-            Exception: what the input raised.
-        """
+        """Take all results and drop them, exceptions too; returns when all is done."""
         while self._futures:
             with suppress(BaseException):
                 self._futures.popleft().exception()
             self.fill()
-        if self._input_raised:
-            self.finish()
 
 
 def _submit_nothing(arguments: Sequence[Any]) -> Future[Any]:
     raise RuntimeError(f"the map is closed, {arguments!r} cannot be submitted")
-
-
-class OpenMaps:
-    """The maps of a pool of which nobody has asked for a result. Thread-safe.
-
-    As with the standard library's executors these count as submitted as a whole: they are run to their end
-    when their iterator is dropped, when the pool is shut down, and when the interpreter exits.
-    """
-
-    def __init__(self) -> None:
-        self._feeds: set[MapFeed] = set()
-
-    def add(self, feed: MapFeed) -> None:
-        """A new map."""
-        self._feeds.add(feed)
-
-    def discard(self, feed: MapFeed) -> None:
-        """From now on its consumer decides how far it is read."""
-        self._feeds.discard(feed)
-
-    def abandon(self, feed: MapFeed) -> None:
-        """Nobody will take its results: run it all the same, a little ahead at a time."""
-        if feed.ended:
-            self.discard(feed)
-            return
-        # A thread of its own: this may be a finalizer, in the middle of anything.
-        with suppress(RuntimeError):  # the interpreter ends, and has seen to the rest
-            threading.Thread(target=self._run_dry, args=(feed,), name="iris-map", daemon=True).start()
-
-    def _run_dry(self, feed: MapFeed) -> None:
-        try:
-            feed.run_dry()
-        finally:
-            self.discard(feed)
-
-    def read_on(self) -> None:
-        """Submit all that is left of all of them."""
-        for feed in list(self._feeds):
-            feed.read_on()
-            self.discard(feed)

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from types import TracebackType
 from typing import Any
 
 from iris_actor import codec
@@ -40,6 +41,7 @@ from iris_actor.work.worker.task_wire import (
     INITIALIZER,
     Definition,
     Kind,
+    Packed,
     TaskMessage,
     does_not_pickle,
     does_not_rebuild,
@@ -48,6 +50,7 @@ from iris_actor.work.worker.task_wire import (
     unpack,
     unpack_value,
 )
+from iris_actor.work.worker.unfinished import why_unfinished
 
 GRACE = 0.005
 """Seconds for which finished tasks of a batch wait for the rest of it, so that they travel together."""
@@ -262,7 +265,7 @@ class TaskRunner:
                 raise
             memory_limit.explain(error)
             missing = _missing_module(error)
-            packed = pack(codec.dump_exception(error))
+            packed = _pack_error(error if isinstance(error, Exception) else does_not_rebuild(error))
             return (task.seq, int(Kind.NOT_REBUILT), packed, 0.0, missing)
         begun = time.monotonic()
         deadline = None if task.timeout is None else Deadline(begun + task.timeout)
@@ -277,13 +280,13 @@ class TaskRunner:
             else:
                 value = function(*arguments, **kwargs)
             del function, arguments, kwargs
-            packed = (value,) if is_plain(value) else pack(own(_dump_result(value)))
+            packed = (value,) if is_plain(value) else pack(own(self._dump_result(call, value, task)))
         except BaseException as error:
             memory_limit.reserve.close()
             if self._stopping:
                 raise
             memory_limit.explain(error)
-            packed = pack(codec.dump_exception(error, skip=error.__traceback__))
+            packed = _pack_error(error, skip=error.__traceback__)
             return self._outcome(task, Kind.RAISED, packed, started, deadline)
         finally:
             _current.reset(served)
@@ -301,6 +304,17 @@ class TaskRunner:
             kind, packed = Kind.LATE, (None,)
         return (task.seq, int(kind), packed, ended - started, None)
 
+    def _dump_result(self, call: TaskCall, value: Any, task: TaskMessage) -> Body:
+        try:
+            return codec.dumps(value)
+        except BaseException as error:
+            if self._stopping:
+                raise
+            why = why_unfinished(call.method, value, chunk=task.spread)
+            if why is not None:
+                raise SerializationError(why) from None
+            raise does_not_pickle(error, "the task's result") from error
+
     def _rebuild(self, task: TaskMessage) -> tuple[Callable[..., Any], Any, Any]:
         loaded = unpack_value(task.packed)
         if task.function_id == 0:
@@ -308,11 +322,14 @@ class TaskRunner:
         return self._fetch(task.function_id), *loaded
 
 
-def _dump_result(value: Any) -> Body:
+def _pack_error(error: BaseException, *, skip: TracebackType | None = None) -> Packed:
+    """`error` as it travels; see `codec.dump_exception`, which runs code of the exception's class."""
     try:
-        return codec.dumps(value)
-    except Exception as error:
-        raise does_not_pickle(error, "the task's result") from error
+        return pack(codec.dump_exception(error, skip=skip))
+    except BaseException as raised:
+        kinds = f"{type(error).__name__} was raised, and {type(raised).__name__} while that was pickled"
+        lost = SerializationError(kinds)
+        return pack(codec.dump_exception(lost))
 
 
 def _missing_module(error: BaseException) -> str | None:
@@ -323,7 +340,7 @@ def _missing_module(error: BaseException) -> str | None:
             return cause.name
         if isinstance(cause, AttributeError | pickle.UnpicklingError):
             # "Can't get attribute 'f' on <module 'm' from ...>": found by that name, but another one.
-            _, found, rest = str(cause).partition("<module '")
+            _, found, rest = codec.exception_text(cause).partition("<module '")
             return rest.partition("'")[0] if found else None
         cause = cause.__cause__
     return None
