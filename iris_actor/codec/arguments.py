@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from iris_actor.codec.body import EMPTY, OUT_OF_BAND, PROTOCOL, Body
-from iris_actor.codec.texts import brief, exception_text
+from iris_actor.codec.texts import brief, described, exception_text
 from iris_actor.codec.values import ATOMS, dumps, loads
 from iris_actor.errors import SerializationError
 
@@ -31,7 +31,9 @@ def dump_arguments(target: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         return dumps((args, dict(kwargs)))
     except SerializationError as error:
         culprit, cause = _find_culprit([*enumerate(args), *kwargs.items()], error)
-        text = exception_text(cause) or type(cause).__name__
+        # The text of an exception that is meant to end something tells nobody what it is.
+        text = exception_text(cause) if isinstance(cause, Exception) else described(cause)
+        text = text or type(cause).__name__
         raise SerializationError.of(target, f"cannot pickle argument {culprit}: {text}") from error.__cause__
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from iris_actor.forked_child import leave
+from iris_actor.report import report_exception
 from iris_actor.unpatched import SimpleQueue
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,6 @@ class SerialThread:
             except BaseException as error:  # also SystemExit: others wait for their turn
                 if self._queue is not queue:
                     leave(error)
-                _log.exception("%s: what it was to do failed", self._name)
+                report_exception(_log, "%s: what it was to do failed", self._name)
             if self._queue is not queue:  # a child, which what it was to do has forked
                 leave()

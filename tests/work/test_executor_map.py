@@ -7,7 +7,7 @@ import itertools
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
@@ -261,104 +261,6 @@ def test_results_may_be_taken_when_the_pool_is_shut_down(client: IrisClient, chu
     assert list(itertools.islice(failing, 50)) == list(range(1, 51))
     with pytest.raises(LookupError, match="the input ends here"):
         next(failing)
-
-
-def count_then_fail(pool: WorkerPool, how: str) -> None:
-    """Make a map whose input fails, and treat its iterator in one of the ways in which nobody reads it."""
-    results = pool.map(abs, then_fail(30))
-    if how == "dropped":
-        del results
-    elif how == "partly read":
-        assert next(results) == 1
-        results.close()
-    else:
-        pool.results = results  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("how", ["dropped", "held"])
-def test_what_an_input_raises_that_nobody_reads_is_raised_when_the_pool_ends(
-    client: IrisClient, how: str
-) -> None:
-    with pytest.raises(LookupError, match="the input ends here"), WorkerPool(client, num_workers=1) as pool:
-        count_then_fail(pool, how)
-    pool = WorkerPool(client, num_workers=1)
-    count_then_fail(pool, how)
-    with pytest.raises(LookupError, match="the input ends here"):
-        pool.shutdown()
-    pool.shutdown()  # it is raised once
-
-
-def test_an_input_that_its_reader_has_left_raises_nothing_when_the_pool_ends(client: IrisClient) -> None:
-    with WorkerPool(client, num_workers=1) as pool:
-        count_then_fail(pool, "partly read")
-        assert pool.submit(abs, -1).result(30) == 1
-
-
-def test_what_an_input_raises_does_not_hide_the_exception_that_ends_the_block(client: IrisClient) -> None:
-    def leave() -> None:
-        with WorkerPool(client, num_workers=1) as pool:
-            count_then_fail(pool, "dropped")
-            raise KeyError("the block's own")
-
-    with pytest.raises(KeyError, match="the block's own"):
-        leave()
-
-
-def test_the_end_of_the_interpreter_tells_what_an_input_raised(
-    finish: Callable[..., tuple[int, str, str]],
-) -> None:
-    source = """
-        from iris_actor import WorkerPool
-
-        def items():
-            yield -1
-            raise LookupError("the input ends here")
-
-        if __name__ == "__main__":
-            pool = WorkerPool(num_workers=1)
-            results = pool.map(abs, items())
-        """
-    code, _, err = finish(source)
-    assert code == 0
-    assert "LookupError: the input ends here" in err
-
-
-def workers_of(pool: WorkerPool) -> list[int]:
-    pool.wait_for_workers(timeout=30)
-    return [info.pid for info in pool.status().worker_infos]
-
-
-def test_a_dropped_pool_computes_an_unread_map_and_ends_though_its_iterator_is_held(
-    client: IrisClient, all_gone: Callable[[list[int], float], list[int]]
-) -> None:
-    pool = WorkerPool(client, num_workers=1)
-    pids = workers_of(pool)
-    results = pool.map(abs, range(-50, 50), chunksize=3)
-    del pool
-    gc.collect()
-    assert all_gone(pids, 20) == []
-    assert list(results) == list(map(abs, range(-50, 50)))
-
-
-def test_a_map_that_is_being_read_keeps_its_dropped_pool_until_its_input_is_read(
-    client: IrisClient, all_gone: Callable[[list[int], float], list[int]]
-) -> None:
-    pool = WorkerPool(client, num_workers=1)
-    pids = workers_of(pool)
-    results = pool.map(abs, range(200))
-    taken = [next(results)]
-    del pool
-    gc.collect()
-    taken += itertools.islice(results, 198)  # while all is submitted, the last result is not taken
-    assert all_gone(pids, 20) == []
-    assert [*taken, *results] == list(range(200))
-
-
-def test_an_endless_map_of_a_dropped_pool_goes_on_as_far_as_it_is_read(client: IrisClient) -> None:
-    results = WorkerPool(client, num_workers=1).map(abs, itertools.count(), chunksize=2)
-    gc.collect()
-    assert list(itertools.islice(results, 500)) == list(range(500))
-    results.close()  # type: ignore[attr-defined]
 
 
 def test_after_the_first_result_the_consumer_decides_how_far_the_input_is_read(client: IrisClient) -> None:

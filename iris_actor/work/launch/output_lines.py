@@ -88,7 +88,7 @@ class OutputLines:
             before, start, rest = line.rpartition(START)
             try:
                 received = receiver.read(rest) if start else None
-            except Exception:  # it is something else (or the user's factory of records failed)
+            except BaseException:  # it is something else (or the user's factory of records failed)
                 start = b""
             if not start:
                 texts.append(begun + line)

@@ -51,8 +51,8 @@ def write_to_driver(stream: str, text: str) -> None:
     target: TextIO | None = getattr(sys, stream)
     if target is None:
         return
-    # A closed or broken stream of the driver's is no reason to stop the workers.
-    with suppress(Exception), bars_aside(target):
+    # A closed or broken stream of the driver's is no reason to stop the workers, nor is what it raises.
+    with suppress(BaseException), bars_aside(target):
         try:
             target.write(text)
         except UnicodeEncodeError:
@@ -235,7 +235,8 @@ class OutputPump:
                     self._sink(stream.name, piece.decode(errors="replace"))
             except BaseException as error:
                 what = "a logging handler" if isinstance(piece, Received) else "the output sink"
-                write_to_driver("stderr", f"iris_actor: {what} failed: {error!r}\n")
+                with suppress(BaseException):  # the repr of what was raised is the user's code as well
+                    write_to_driver("stderr", f"iris_actor: {what} failed: {error!r}\n")
             self._passed += 1
 
 

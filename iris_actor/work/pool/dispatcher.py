@@ -25,6 +25,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from iris_actor.program_exit import is_program_exit
 from iris_actor.rpc.serial_thread import SerialThread
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.functions import Functions
@@ -135,7 +136,9 @@ class Dispatcher:
         future = task.future
         try:
             task.function = self.functions.find(task.fn)
-        except Exception as error:
+        except BaseException as error:
+            if is_program_exit(error):
+                raise
             self.queue.spoiled(task, does_not_pickle(error))
             return future
         self.queue.add(task)
@@ -219,7 +222,7 @@ class Dispatcher:
             slot, link, tasks = picked
             try:
                 unsent = self._send(slot, link, tasks)
-            except BaseException as error:  # the link cannot even take a call: the keeper sees to the worker
+            except BaseException as error:  # the link cannot take a call: the keeper sees to the worker
                 unsent = []
                 self.link_failed(link, error)
             with self.lock:
@@ -299,7 +302,7 @@ class Dispatcher:
         for number, task in enumerate(tasks):
             try:
                 message, nbytes = task.message()
-            except BaseException as error:  # code of the user's, which may raise SystemExit, too
+            except BaseException as error:  # code of the user's; this is not the main thread
                 with self.lock:
                     ours = self.take_back(slot, task.seq) is not None
                 if ours:

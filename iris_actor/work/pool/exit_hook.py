@@ -13,15 +13,17 @@ import concurrent.futures.thread  # noqa: F401 - its own hook must be registered
 import os
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from iris_actor.work.pool.lost_errors import log_lost_errors
+
 if TYPE_CHECKING:
     from iris_actor.work.pool.keeper import Keeper
+    from iris_actor.work.pool.open_maps import OpenMaps
 
-_keepers: WeakKeyDictionary[Keeper, Callable[[], object] | None] = WeakKeyDictionary()
+_keepers: WeakKeyDictionary[Keeper, OpenMaps] = WeakKeyDictionary()
 _registered_in = 0
 _exiting = False
 
@@ -31,12 +33,12 @@ def exiting() -> bool:
     return _exiting
 
 
-def at_exit(keeper: Keeper, submit_rest: Callable[[], object] | None = None) -> None:
+def at_exit(keeper: Keeper, maps: OpenMaps) -> None:
     """Have `keeper` ended before the interpreter exits.
 
     Args:
         keeper: of a pool.
-        submit_rest: called before that, to submit what the pool took on and has not submitted yet.
+        maps: of that pool. What it took on and has not submitted yet is submitted then.
 
     Raises:
         RuntimeError: the interpreter already exits.
@@ -52,7 +54,7 @@ def at_exit(keeper: Keeper, submit_rest: Callable[[], object] | None = None) -> 
         _registered_in = os.getpid()
     elif _exiting:
         raise _too_late()
-    _keepers[keeper] = submit_rest
+    _keepers[keeper] = maps
 
 
 def _too_late() -> RuntimeError:
@@ -65,11 +67,10 @@ def _end_all() -> None:
         return
     interrupted = getattr(sys, "last_type", None)
     kill = isinstance(interrupted, type) and not issubclass(interrupted, Exception)
-    pools = [(keeper, submit_rest) for keeper, submit_rest in _keepers.items() if not keeper.over]
+    pools = [(keeper, maps) for keeper, maps in _keepers.items() if not keeper.over]
     try:
-        for _, submit_rest in pools:
-            if submit_rest is not None and not kill:
-                submit_rest()
+        if not kill:
+            _submit_rest(pools)
     except BaseException:  # Ctrl-C
         kill = True
     _exiting = True
@@ -83,6 +84,12 @@ def _end_all() -> None:
                 for other, _ in pools[number:]:
                     other.end(kill=True)
                 keeper.wait_over(5)
+    log_lost_errors()
+
+
+def _submit_rest(pools: list[tuple[Keeper, OpenMaps]]) -> None:
+    for _, maps in pools:
+        maps.read_on()
 
 
 def _forget_in_child() -> None:

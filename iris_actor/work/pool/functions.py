@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from iris_actor import codec
 from iris_actor.codec import Body
 from iris_actor.errors import SerializationError
+from iris_actor.program_exit import is_program_exit
 from iris_actor.work.pool.captured import captured_by, code_of, named_culprit
 from iris_actor.work.pool.defined import Defined, Definitions, with_needs
 from iris_actor.work.pool.shared import Shared, collected
@@ -113,7 +114,9 @@ class Functions:
         """Seconds that a call of `fn` takes, as far as anyone can tell."""
         try:
             return self.find(fn).mean
-        except Exception:  # it does not pickle: the call will say so
+        except BaseException as error:  # it does not pickle: the call will say so
+            if is_program_exit(error):
+                raise
             return UNKNOWN
 
     def _kind(self, key: object) -> Function:

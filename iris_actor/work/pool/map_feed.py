@@ -3,24 +3,22 @@
 ::
 
     input ──▶ MapFeed ──▶ submit ──▶ futures, in the order of the input ──▶ MapIterator
-              OpenMaps: those of a pool of which no result was asked for yet
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from iris_actor.deadline import Deadline
-
-_log = logging.getLogger(__name__)
+from iris_actor.errors import BrokenWorkerPool
+from iris_actor.program_exit import is_program_exit
+from iris_actor.work.pool.lost_errors import LostErrors
 
 _ASK_EVERY = 8
 """Tasks between two looks at how many may be ahead."""
@@ -39,6 +37,13 @@ class MapFeed:
         arguments: argument tuples; read only as far as `ahead` asks.
         chunksize: how many of them travel as one task.
         ahead: says how many tasks may be submitted and not taken; asked again now and then.
+        lost: takes what ended the input, until the consumer comes to that.
+        whole: whether the map counts as submitted as a whole until its first result is asked for.
+        holds: what is to be kept alive until the input has been read to its end: the pool, or None.
+        on_end: called when that is the case, and in any thread.
+
+    Attributes:
+        whole: see above; False once a result was asked for.
     """
 
     def __init__(
@@ -48,11 +53,19 @@ class MapFeed:
         *,
         chunksize: int,
         ahead: Callable[[], int],
+        lost: LostErrors,
+        whole: bool,
+        holds: object,
+        on_end: Callable[[MapFeed], None],
     ) -> None:
+        self.whole = whole
         self._submit = submit
         self._arguments = arguments
         self._chunksize = chunksize
         self._ahead = ahead
+        self._lost = lost
+        self._holds = holds
+        self._on_end = on_end
         self._most = 0
         self._fills = 0
         self._futures: deque[Future[Any]] = deque()
@@ -60,8 +73,6 @@ class MapFeed:
         self._reading = False
         self._ended = False
         self._error: BaseException | None = None
-        self._input_raised = False
-        self._on_end: Callable[[], object] = bool
 
     def __len__(self) -> int:
         """How many tasks are submitted and not taken."""
@@ -72,6 +83,11 @@ class MapFeed:
         """Whether the whole input was read."""
         return self._ended
 
+    def hold(self, pool: object) -> None:
+        """Keep `pool` alive until the input has been read to its end."""
+        if not self._ended:
+            self._holds = pool
+
     def fill(self) -> None:
         """Submit as many tasks as may be ahead."""
         if self._fills % _ASK_EVERY == 0:
@@ -80,56 +96,57 @@ class MapFeed:
         if not self._ended:
             self._read(self._most)
 
-    def read_on(self, stop: Callable[[], bool] = bool) -> None:
-        """Submit all that is left, however far ahead of the consumer, or until `stop()`."""
-        self._read(None, stop)
+    def read_on(self) -> None:
+        """Submit all that is left, however far ahead of the consumer."""
+        self._read(None)
 
-    def when_ended(self, callback: Callable[[], object]) -> None:
-        """Call `callback()` once the whole input was read, or now. It must neither block nor raise."""
-        self._on_end = callback
-        if self._ended:
-            callback()
-
-    def _read(self, most: int | None, stop: Callable[[], bool] = bool) -> None:
+    def _read(self, most: int | None) -> None:
         with self._lock:
             if self._reading:  # the input's own code shuts the pool down, or asks for a result
                 return
             self._reading = True
             try:
-                while not self._ended and (most is None or len(self._futures) < most) and not stop():
-                    self._submit_next()
+                self._submit_until(most)
             finally:
                 self._reading = False
 
+    def _submit_until(self, most: int | None) -> None:
+        # A function of its own: CPython 3.13.0 leaves a loop's jump back out of the `try` that it stands in.
+        while not self._ended and (most is None or len(self._futures) < most):
+            self._submit_next()
+
     def _submit_next(self) -> None:
         chunk: list[tuple[Any, ...]] = []
-        error: BaseException | None = None
-        ended = False
         try:
             # Not list(...): items that came before an exception are to be submitted too.
             for arguments in itertools.islice(self._arguments, self._chunksize):
                 chunk.append(arguments)  # noqa: PERF402
-        except BaseException as raised:
-            if not isinstance(raised, Exception) and threading.current_thread() is threading.main_thread():
-                raise  # Ctrl-C, most likely
-            self._input_raised = True
-            error = raised
-        if chunk:
-            try:
-                self._futures.append(self._submit(chunk[0] if self._chunksize == 1 else chunk))
-            except Exception as refused:
-                ended = True
-                error = error or refused
-        if ended or error is not None or len(chunk) < self._chunksize:
-            self._end(error)
+        except BaseException as error:
+            if is_program_exit(error):
+                raise
+            self._end(error, lost=True)
+        else:
+            if len(chunk) < self._chunksize:
+                self._end(None)
+        if not chunk:
+            return
+        try:
+            self._futures.append(self._submit(chunk[0] if self._chunksize == 1 else chunk))
+        except BaseException as error:
+            if is_program_exit(error):
+                raise
+            # Who has shut the pool down knows that it takes no more.
+            self._end(error, lost=isinstance(error, BrokenWorkerPool) or not isinstance(error, RuntimeError))
 
-    def _end(self, error: BaseException | None) -> None:
+    def _end(self, error: BaseException | None, *, lost: bool = False) -> None:
         self._ended = True
-        self._error = self._error or error
+        if self._error is None and error is not None:
+            self._error = error
+            if lost:
+                self._lost.add(error)
         self._arguments = iter(())
-        # It shall not keep alive what it has no more use for.
-        self._submit, self._ahead = _submit_nothing, int
-        self._on_end()
+        self._holds = None
+        self._on_end(self)
 
     def take(self, deadline: Deadline) -> Any:
         """The next result; waits for it. There must be one: see `len`.
@@ -151,6 +168,7 @@ class MapFeed:
     def finish(self) -> None:
         """Raise what ended the input, if anything did. For when all was taken."""
         error, self._error = self._error, None
+        self._lost.discard(error)
         if error is not None:
             try:
                 raise error
@@ -164,6 +182,7 @@ class MapFeed:
             self._end(None)
             self._error = None
             futures, self._futures = self._futures, deque()
+            self._submit, self._ahead = _submit_nothing, int
         for future in futures:
             future.cancel()
 
@@ -174,108 +193,6 @@ class MapFeed:
                 self._futures.popleft().exception()
             self.fill()
 
-    @property
-    def input_error(self) -> BaseException | None:
-        """What the input raised, unless `finish` has raised it already.
-
-        Not that the pool takes no more tasks, which ends the input as well.
-        """
-        return self._error if self._input_raised else None
-
 
 def _submit_nothing(arguments: Sequence[Any]) -> Future[Any]:
     raise RuntimeError(f"the map is closed, {arguments!r} cannot be submitted")
-
-
-class OpenMaps:
-    """The maps of a pool of which nobody has asked for a result. Thread-safe.
-
-    As with the standard library's executors these count as submitted as a whole: they are run to their end
-    when their iterator is dropped, when the pool is shut down or dropped, and when the interpreter exits.
-    """
-
-    def __init__(self) -> None:
-        self._feeds: set[MapFeed] = set()
-        self._errors: deque[BaseException] = deque()
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._feeds)
-
-    def add(self, feed: MapFeed) -> None:
-        """A new map."""
-        self._feeds.add(feed)
-
-    def discard(self, feed: MapFeed) -> None:
-        """From now on its consumer decides how far it is read."""
-        self._feeds.discard(feed)
-
-    def abandon(self, feed: MapFeed) -> None:
-        """Nobody will take its results: run it all the same, a little ahead at a time."""
-        if feed.ended:
-            self._over(feed)
-            return
-        # A thread of its own: this may be a finalizer, in the middle of anything.
-        with suppress(RuntimeError):  # the interpreter ends, and has seen to the rest
-            threading.Thread(target=self._run_dry, args=(feed,), name="iris-map", daemon=True).start()
-
-    def _run_dry(self, feed: MapFeed) -> None:
-        try:
-            feed.run_dry()
-        finally:
-            self._over(feed)
-
-    def _over(self, feed: MapFeed) -> None:
-        try:
-            self._feeds.remove(feed)
-        except KeyError:  # another thread has seen to it, or its consumer took it over
-            return
-        error = feed.input_error
-        if error is not None:
-            self._errors.append(error)
-
-    def read_on(self) -> None:
-        """Submit all that is left of all of them."""
-        for feed in list(self._feeds):
-            feed.read_on()
-            self._over(feed)
-
-    def at_exit(self) -> None:
-        """As `read_on`; what inputs raise is logged, since nobody is left to raise it to."""
-        self.read_on()
-        self._log_errors()
-
-    def finish(self, then: Callable[[], object]) -> None:
-        """The pool is dropped: submit all that is left, and call `then()` when no map needs the pool.
-
-        One whose consumer begins to read meanwhile is read as far as that goes. `then` must neither block nor
-        raise. For a finalizer: takes no lock.
-        """
-        if not self._feeds:
-            self._log_errors()
-            then()
-            return
-        thread = threading.Thread(target=self._finish, args=(then,), name="iris-map", daemon=True)
-        with suppress(RuntimeError):  # as above
-            thread.start()
-
-    def _finish(self, then: Callable[[], object]) -> None:
-        for feed in list(self._feeds):
-            feed.read_on(stop=lambda feed=feed: feed not in self._feeds)  # type: ignore[misc]
-            self._over(feed)
-            if not feed.ended:  # its consumer took it over
-                then = partial(feed.when_ended, then)
-        self._log_errors()
-        then()
-
-    def take_error(self) -> BaseException | None:
-        """What the input of a map raised that nobody reads; each error is given once, None when all are."""
-        try:
-            return self._errors.popleft()
-        except IndexError:
-            return None
-
-    def _log_errors(self) -> None:
-        """Tell of these errors where there is nobody to raise them to."""
-        while (error := self.take_error()) is not None:
-            _log.error("the input of a map raised, and what came after it was not run", exc_info=error)

@@ -2,75 +2,65 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from iris_actor.deadline import Deadline
 from iris_actor.registry.fork_guard import ForkGuard
-from iris_actor.work.pool.map_feed import MapFeed, OpenMaps, Submit
+from iris_actor.work.pool.map_feed import MapFeed
+from iris_actor.work.pool.open_maps import OpenMaps
 
 
 class MapIterator(Iterator[Any]):
     """Yields results in the order of the input. Not thread-safe, as other iterators.
 
     Args:
-        submit: starts the call of a chunk, or of one argument tuple where `chunksize` is 1.
-        arguments: argument tuples; read only as far as `ahead` asks.
-        chunksize: how many of them travel as one task.
-        ahead: says how many tasks may be submitted and not taken; asked again now and then.
+        feed: submits its calls.
+        chunksize: how many of its argument tuples travel as one task.
         deadline: until when each result must have come.
-        pool: kept alive while the consumer decides how far the input is read.
+        maps: the open maps of the pool.
+        pool: gives the pool; None when it is gone.
         bar: a tqdm bar that is moved with each result; None for none.
-        maps: the open maps of the pool, of which this is one until its first result is asked for; None
-            where the input is to be read on no account but the consumer's.
 
     Closing it cancels what has not started. So does dropping it, once a result was asked for; before that,
-    `maps` runs it to its end.
+    `maps` runs it to its end if it counts as submitted as a whole.
     """
 
     def __init__(
         self,
-        submit: Submit,
-        arguments: Iterator[tuple[Any, ...]],
+        feed: MapFeed,
         *,
         chunksize: int,
-        ahead: Callable[[], int],
         deadline: Deadline,
-        pool: object,
+        maps: OpenMaps,
+        pool: Callable[[], object],
         bar: Any = None,
-        maps: OpenMaps | None = None,
     ) -> None:
-        self._guard = ForkGuard()
-        self._feed = MapFeed(submit, arguments, chunksize=chunksize, ahead=ahead)
+        self._feed = feed
         self._chunksize = chunksize
         self._deadline = deadline
         self._bar = bar
         self._maps = maps
-        # Until a result is asked for, a pool that is dropped sees to the rest by itself.
-        self._find_pool = weakref.ref(pool)
-        self._pool = None if maps is not None else pool
+        self._pool = pool
         self._ready: deque[Any] = deque()
         self._closed = False
+        self._guard = ForkGuard()
         try:
             self._feed.fill()
         except BaseException:
             self.close()
             raise
-        if maps is not None:
-            maps.add(self._feed)
+        if not feed.ended:
+            maps.add(feed)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
-        self._is_consumed()
+        self._feed.whole = False
         try:
-            while not self._ready and self._feed:
-                self._take()
-            if not self._ready:
-                self._feed.finish()
+            self._take_next()
         except BaseException:
             self.close()
             raise
@@ -80,6 +70,12 @@ class MapIterator(Iterator[Any]):
         if self._bar is not None:
             self._bar.update(1)
         return self._ready.popleft()
+
+    def _take_next(self) -> None:
+        while not self._ready and self._feed:
+            self._take()
+        if not self._ready:
+            self._feed.finish()
 
     def _take(self) -> None:
         try:
@@ -94,14 +90,6 @@ class MapIterator(Iterator[Any]):
             self._ready.extend(result)
         del result
         self._feed.fill()
-        if self._feed.ended:
-            self._pool = None
-
-    def _is_consumed(self) -> None:
-        if self._maps is not None:
-            self._pool = None if self._feed.ended else self._find_pool()
-            self._maps.discard(self._feed)
-            self._maps = None
 
     def close(self) -> None:
         """Cancel what has not started, and yield no more. Idempotent."""
@@ -110,9 +98,7 @@ class MapIterator(Iterator[Any]):
         self._closed = True
         if self._guard.forked:  # the tasks are the parent's, which may have held the feed's lock
             return
-        self._is_consumed()
         self._feed.cancel()
-        self._pool = None
         self._close_bar()
 
     def _close_bar(self) -> None:
@@ -122,8 +108,8 @@ class MapIterator(Iterator[Any]):
     def __del__(self) -> None:
         if getattr(self, "_closed", True):
             return
-        if self._maps is None or self._guard.forked:
-            self.close()
-        else:
-            self._maps.abandon(self._feed)
+        if self._feed.whole and not self._guard.forked:
+            self._maps.abandon(self._feed, self._pool())
             self._close_bar()
+        else:
+            self.close()

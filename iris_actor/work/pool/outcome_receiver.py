@@ -135,7 +135,7 @@ class OutcomeReceiver:
         try:
             renewed = task.repickle(self._dispatcher.functions.version)
             task.function = self._dispatcher.functions.find(task.fn)
-        except Exception:
+        except BaseException:  # code of the user's, in the thread of done callbacks
             return False
         with self._lock:
             for slot in self._dispatcher.slots:

@@ -6,7 +6,7 @@ import dataclasses
 import operator
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor
 from typing import Any, ParamSpec, SupportsIndex, TypeVar
 
@@ -14,8 +14,10 @@ from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import ForkedProcessError
 from iris_actor.work.pool.exit_hook import exiting
 from iris_actor.work.pool.keeper import Keeper
-from iris_actor.work.pool.map_feed import OpenMaps
+from iris_actor.work.pool.lost_errors import LostErrors
+from iris_actor.work.pool.map_feed import MapFeed
 from iris_actor.work.pool.map_iterator import MapIterator
+from iris_actor.work.pool.open_maps import OpenMaps
 from iris_actor.work.pool.task_future import TaskFuture
 from iris_actor.work.pool.task_options import TaskOptions
 from iris_actor.work.pool.task_queue import AFTER_SHUTDOWN
@@ -41,6 +43,7 @@ class TaskExecutor(Executor):
         self._options = options
         self._pool = pool  # kept alive: a pool that is dropped ends
         self._maps: OpenMaps = OpenMaps() if pool is None else pool._maps
+        self._lost: LostErrors = LostErrors() if pool is None else pool._lost
 
     def options(self, *, timeout: float | None = None, max_retries: int | None = None) -> TaskExecutor:
         """The same pool with other options for the tasks that are submitted through what this returns.
@@ -76,7 +79,7 @@ class TaskExecutor(Executor):
             ForkedProcessError: (a RuntimeError) in a child forked from the process that made the pool.
             TypeError: `fn` cannot be called.
         """
-        self._check_open()
+        check_open(self._keeper)
         if not callable(fn):
             raise TypeError(f"submit() needs a callable, got {fn!r}")
         return _submit(self._keeper, fn, args, kwargs, self._options)
@@ -113,20 +116,24 @@ class TaskExecutor(Executor):
         The iterator raises what `fn` raised when it comes to that item, and cancels the rest then. Closing
         it cancels what has not started, and so does dropping it, once a result was asked for. Before that a
         map without `buffersize` counts as submitted as a whole, as it does in the standard library: when the
-        iterator or the pool is dropped, or the pool shut down, all of it is run. An exception of `iterables`
-        is raised where it stands; where nobody reads that far, when the pool is shut down.
+        iterator is dropped or the pool shut down, all of it is run.
+
+        What an iterable raises, the iterator raises after the results of what came before it. If nobody has
+        asked for that, the pool raises it when its context is left, or by `shutdown`.
+
+        The iterator keeps the pool alive until the iterables are read to their end, unless one of them has a
+        length: then a pool that is dropped reads on by itself, finishes, and ends.
         """
-        self._check_open()
+        check_open(self._keeper)
         if not callable(fn):
             raise TypeError(f"map() needs a callable, got {fn!r}")
         for label, number in (("chunksize", chunksize), ("buffersize", buffersize)):
             if number is not None:
                 _check_count(label, number)
         deadline = Deadline.of(check_timeout(timeout))
-        keeper, options = self._keeper, self._options
+        # Not self: an iterator that is held is no reason for the pool to live.
+        keeper, options, executor = self._keeper, self._options, weakref.ref(self)
         dispatcher = keeper.dispatcher
-        # Weak, so that a pool that is dropped ends though somebody holds the iterator.
-        executor = weakref.ref(self)
 
         def ahead() -> int:
             if buffersize is not None:
@@ -140,20 +147,28 @@ class TaskExecutor(Executor):
             if chunksize == 1 and mine is not None:
                 # By way of `submit`, as in the standard library: some replace it, to see the tasks.
                 return mine.submit(fn, *item)
-            _check_open(keeper)
+            check_open(keeper)
             if chunksize == 1:
                 return _submit(keeper, fn, item, {}, options)
             return _submit(keeper, fn, item, {}, options, spread=True, weight=len(item))
 
-        return MapIterator(
+        feed = MapFeed(
             submit,
             zip(*iterables, strict=False),
             chunksize=chunksize,
             ahead=ahead,
+            lost=self._lost,
+            whole=buffersize is None,
+            holds=None if any(isinstance(iterable, Sized) for iterable in iterables) else self,
+            on_end=self._maps.discard,
+        )
+        return MapIterator(
+            feed,
+            chunksize=chunksize,
             deadline=deadline,
-            pool=self._pool or self,
+            maps=self._maps,
+            pool=weakref.ref(self._pool or self),
             bar=_bar(iterables) if progress else None,
-            maps=self._maps if buffersize is None else None,
         )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -166,12 +181,6 @@ class TaskExecutor(Executor):
         """What some libraries (dask) ask an executor for, by the name that it has in the standard library."""
         return self._keeper.bounds[1]
 
-    def _check_not_forked(self) -> None:
-        _check_not_forked(self._keeper)
-
-    def _check_open(self) -> None:
-        _check_open(self._keeper)
-
 
 def _submit(
     keeper: Keeper, fn: Callable[..., Any], args: Any, kwargs: Any, options: TaskOptions, **how: Any
@@ -182,13 +191,15 @@ def _submit(
     return future
 
 
-def _check_not_forked(keeper: Keeper) -> None:
+def check_not_forked(keeper: Keeper) -> None:
+    """Raise ForkedProcessError in a child forked from the process that made the pool."""
     if keeper.forked_from is not None:
         raise ForkedProcessError(keeper.forked_from)
 
 
-def _check_open(keeper: Keeper) -> None:
-    _check_not_forked(keeper)
+def check_open(keeper: Keeper) -> None:
+    """Raise the RuntimeError that says why the pool takes no more tasks, if it does not."""
+    check_not_forked(keeper)
     queue = keeper.dispatcher.queue
     if queue.broken is not None and not keeper.shut:
         raise queue.broken_error()

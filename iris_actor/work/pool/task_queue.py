@@ -12,6 +12,8 @@ from typing import Any
 
 from iris_actor.codec import exception_text
 from iris_actor.errors import BrokenWorkerPool
+from iris_actor.program_exit import is_program_exit
+from iris_actor.report import report_exception
 from iris_actor.work.pool.pool_status import Failure
 from iris_actor.work.pool.task import Task
 
@@ -110,7 +112,12 @@ class TaskQueue:
         with self._lock:
             tasks = list(self.waiting)
         for task in tasks:
-            task.future.cancel()
+            try:
+                task.future.cancel()
+            except BaseException as error:  # of a callback; the other tasks are to be cancelled too
+                if is_program_exit(error):
+                    raise
+                report_exception(_log, CALLBACK_RAISED)
 
     def resolve(self, task: Task, value: Any) -> None:
         """End `task` with `value`."""
@@ -121,7 +128,7 @@ class TaskQueue:
         try:
             future.set_result(value)
         except BaseException:
-            _log.exception(CALLBACK_RAISED)
+            report_exception(_log, CALLBACK_RAISED)
         with self._lock:
             self._unresolved -= 1
 
@@ -145,7 +152,7 @@ class TaskQueue:
         try:
             resolve()
         except BaseException:  # a callback's SystemExit, say; the stdlib logs Exceptions by itself
-            _log.exception(CALLBACK_RAISED)
+            report_exception(_log, CALLBACK_RAISED)
         with self._lock:
             self._unresolved -= 1
 

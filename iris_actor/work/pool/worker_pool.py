@@ -37,7 +37,7 @@ from iris_actor.work.pool.config import WorkerPoolConfig, check_bounds
 from iris_actor.work.pool.exit_hook import at_exit
 from iris_actor.work.pool.keeper import Keeper
 from iris_actor.work.pool.pool_status import PoolStatus
-from iris_actor.work.pool.task_executor import TaskExecutor
+from iris_actor.work.pool.task_executor import TaskExecutor, check_not_forked, check_open
 from iris_actor.work.pool.task_options import TaskOptions
 
 T = TypeVar("T")
@@ -127,9 +127,9 @@ class WorkerPool(TaskExecutor):
         )
         super().__init__(keeper, TaskOptions())
         self._dispatcher = keeper.dispatcher
-        at_exit(keeper, self._maps.at_exit)
+        at_exit(keeper, self._maps)
         # A pool that is dropped without shutdown finishes its tasks and ends, as the stdlib's do.
-        self._finalizer = weakref.finalize(self, self._maps.finish, keeper.end)
+        self._finalizer = weakref.finalize(self, self._maps.end_with, keeper.end)
         self._finalizer.atexit = False
         self._keeper.start()
 
@@ -142,18 +142,26 @@ class WorkerPool(TaskExecutor):
             cancel_futures: cancel tasks that have not started.
 
         Raises:
-            BaseException: what the input of a `map` raised, if nobody has read that far.
+            BaseException: with `wait`, when all is done: what the input of a `map` raised, unless its
+                iterator has raised that. Of several the first; the others are logged.
         """
         self._shut_down(wait=wait, cancel_futures=cancel_futures)
-        error = self._maps.take_error()
+        error = self._lost.take() if wait and self._keeper.forked_from is None else None
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
 
-    def _shut_down(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
+    def _shut_down(self, *, wait: bool, cancel_futures: bool = False) -> None:
         if self._keeper.forked_from is not None:  # the pool is the parent's
             return
         if not cancel_futures and not self._keeper.shut:
-            self._maps.read_on()
+            try:
+                self._maps.read_on()
+            except BaseException:  # Ctrl-C
+                self.kill()
+                raise
         self._keeper.shut = True
         self._finalizer.detach()
         self._keeper.end()
@@ -176,9 +184,10 @@ class WorkerPool(TaskExecutor):
         if kind is not None and not issubclass(kind, Exception):
             self.kill()
         if kind is None:
-            self.shutdown()
+            self.shutdown(wait=True)
         else:
-            self._shut_down()
+            self._shut_down(wait=True)
+            self._lost.log()  # it is not to take the place of what the block raised
         return None
 
     # --- beyond Executor ------------------------------------------------------------------------------
@@ -218,7 +227,7 @@ class WorkerPool(TaskExecutor):
             SerializationError: (a TypeError) when it cannot be pickled.
             RuntimeError: after shutdown.
         """
-        self._check_open()
+        check_open(self._keeper)
         return self._dispatcher.functions.put(obj)
 
     def status(self) -> PoolStatus:
@@ -227,7 +236,7 @@ class WorkerPool(TaskExecutor):
         Raises:
             ForkedProcessError: (a RuntimeError) in a child forked from the process that made the pool.
         """
-        self._check_not_forked()
+        check_not_forked(self._keeper)
         return PoolStatus.of(self._name, self._dispatcher, self._keeper.bounds)
 
     def resize(self, num_workers: int | tuple[int, int]) -> None:
@@ -242,7 +251,7 @@ class WorkerPool(TaskExecutor):
             ValueError: for numbers that make no sense.
             RuntimeError: after shutdown.
         """
-        self._check_open()
+        check_open(self._keeper)
         self._keeper.resize(check_bounds(num_workers))
 
     def wait_for_workers(self, count: int | None = None, timeout: float | None = None) -> None:
@@ -259,7 +268,7 @@ class WorkerPool(TaskExecutor):
             ValueError: `count` is more than the pool is to have.
         """
         check_timeout(timeout)
-        self._check_not_forked()
+        check_not_forked(self._keeper)
         wanted = self._keeper.target if count is None else count
         most = max(self._keeper.target, self._keeper.bounds[0])
         if wanted > most:
@@ -267,7 +276,7 @@ class WorkerPool(TaskExecutor):
         in_time = self._keeper.wait_ready(wanted, timeout)
         if self._keeper.ready >= wanted:
             return
-        self._check_open()
+        check_open(self._keeper)
         if not in_time:
             raise TimeoutError(f"{self._keeper.ready} of {wanted} workers were ready after {timeout} s")
 

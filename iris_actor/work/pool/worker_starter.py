@@ -23,6 +23,7 @@ from iris_actor.work.launch.launcher import is_final
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.dispatcher import Dispatcher
 from iris_actor.work.pool.outcome_receiver import MAX_BY_VALUE
+from iris_actor.work.pool.task_queue import one_line
 from iris_actor.work.pool.worker_launch import worker_spec
 from iris_actor.work.pool.worker_link import WorkerLink
 from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
@@ -137,7 +138,11 @@ class WorkerStarter:
             link.batches += 1
             self._dispatcher.set_state(slot, SlotState.SETTING_UP)
         # Not a task: it has no future, is not retried, and nobody counts it.
-        body = codec.dumps((config.initializer, config.initargs, {}))
+        try:
+            body = codec.dumps((config.initializer, config.initargs, {}))
+        except BaseException as error:  # code of the user's; when the pool was made, it pickled
+            self._dispatcher.break_down(f"the initializer does not pickle: {one_line(error)}", error)
+            return
         message = tuple(TaskMessage(INITIALIZER, 0, pack(body), spread=False))
         link.run(0, [], [], [message], partial(self._on_set_up, slot, link))
 
@@ -162,5 +167,5 @@ class WorkerStarter:
             self._set_up(slot, link)
             return
         raised = codec.load_exception(unpack(outcome.packed))
-        text = str(raised.__cause__ or raised).strip().strip('"').strip()
+        text = codec.exception_text(raised.__cause__ or raised).strip().strip('"').strip()
         self._dispatcher.break_down(f"the initializer failed in {slot.name}:\n{text}", raised)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from iris_actor.deadline import Deadline
+from iris_actor.program_exit import is_program_exit
 from iris_actor.rpc.incoming_call import Caller
 
 
@@ -63,6 +64,8 @@ def name_of(function: Callable[..., Any]) -> str:
     """What people call `function`."""
     try:
         name = getattr(function, "__qualname__", None)
-    except Exception:  # the attributes of a callable object may be code of the user's
+    except BaseException as error:  # the attributes of a callable object may be code of the user's
+        if is_program_exit(error):
+            raise
         name = None
     return name if isinstance(name, str) else type(function).__qualname__

@@ -14,7 +14,6 @@ A plain thread of the ActorServer would have none of that.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import pickle
 import time
@@ -22,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from types import TracebackType
 from typing import Any
 
 from iris_actor import codec
@@ -42,6 +42,7 @@ from iris_actor.work.worker.task_wire import (
     INITIALIZER,
     Definition,
     Kind,
+    Packed,
     TaskMessage,
     does_not_pickle,
     does_not_rebuild,
@@ -50,6 +51,7 @@ from iris_actor.work.worker.task_wire import (
     unpack,
     unpack_value,
 )
+from iris_actor.work.worker.unfinished import why_unfinished
 
 GRACE = 0.005
 """Seconds for which finished tasks of a batch wait for the rest of it, so that they travel together."""
@@ -269,7 +271,7 @@ class TaskRunner:
                 raise _ending(error) from None
             memory_limit.explain(error)
             missing = _missing_module(error)
-            packed = pack(codec.dump_exception(error))
+            packed = _pack_error(error if isinstance(error, Exception) else does_not_rebuild(error))
             return (task.seq, int(Kind.NOT_REBUILT), packed, 0.0, missing)
         begun = time.monotonic()
         deadline = None if task.timeout is None else Deadline(begun + task.timeout)
@@ -286,7 +288,7 @@ class TaskRunner:
             if self._forked:
                 leave()
             del function, arguments, kwargs
-            packed = (value,) if is_plain(value) else pack(own(self._dump_result(value)))
+            packed = (value,) if is_plain(value) else pack(own(self._dump_result(call, value, task)))
         except BaseException as error:
             if self._forked:
                 leave(error)
@@ -294,25 +296,13 @@ class TaskRunner:
             if self._stopping:
                 raise _ending(error) from None
             memory_limit.explain(error)
-            packed = pack(codec.dump_exception(error, skip=error.__traceback__))
+            packed = _pack_error(error, skip=error.__traceback__)
             return self._outcome(task, Kind.RAISED, packed, started, deadline)
         finally:
             _current.reset(served)
             if traced is not None:
                 trace_context.reset(traced)
         return self._outcome(task, Kind.VALUE, packed, started, deadline)
-
-    def _dump_result(self, value: Any) -> Body:
-        try:
-            return codec.dumps(value)
-        except BaseException as error:
-            if self._stopping:
-                raise
-            # What a chunk of a map returned is a list.
-            for each in value if type(value) is list else [value]:
-                if advice := _no_result(each):
-                    raise TypeError(advice) from None
-            raise does_not_pickle(error, "the task's result") from error
 
     @staticmethod
     def _outcome(
@@ -324,28 +314,22 @@ class TaskRunner:
             kind, packed = Kind.LATE, (None,)
         return (task.seq, int(kind), packed, ended - started, None)
 
+    def _dump_result(self, call: TaskCall, value: Any, task: TaskMessage) -> Body:
+        try:
+            return codec.dumps(value)
+        except BaseException as error:
+            if self._stopping:
+                raise
+            why = why_unfinished(call.method, value, chunk=task.spread)
+            if why is not None:
+                raise SerializationError(why) from None
+            raise does_not_pickle(error, "the task's result") from error
+
     def _rebuild(self, task: TaskMessage) -> tuple[Callable[..., Any], Any, Any]:
         loaded = unpack_value(task.packed)
         if task.function_id == 0:
             return loaded  # type: ignore[no-any-return]
         return self._fetch(task.function_id), *loaded
-
-
-def _no_result(value: Any) -> str:
-    """What to do where a task returned something that is no result; empty for anything else."""
-    if inspect.iscoroutine(value):
-        value.close()  # else it complains that nobody has awaited it
-    if inspect.isawaitable(value):
-        return (
-            "the task returned something to be awaited, and tasks are called, not awaited: submit a function"
-            " that runs it, as asyncio.run(...) does, or make it an async method of an actor"
-        )
-    if inspect.isgenerator(value) or inspect.isasyncgen(value):
-        return (
-            "the task returned a generator, which cannot leave its process: return list(...) of it, or stream"
-            " it from a method of an actor"
-        )
-    return ""
 
 
 def _ending(error: BaseException) -> BaseException:
@@ -356,6 +340,16 @@ def _ending(error: BaseException) -> BaseException:
     return cause or error
 
 
+def _pack_error(error: BaseException, *, skip: TracebackType | None = None) -> Packed:
+    """`error` as it travels; see `codec.dump_exception`, which runs code of the exception's class."""
+    try:
+        return pack(codec.dump_exception(error, skip=skip))
+    except BaseException as raised:
+        kinds = f"{type(error).__name__} was raised, and {type(raised).__name__} while that was pickled"
+        lost = SerializationError(kinds)
+        return pack(codec.dump_exception(lost))
+
+
 def _missing_module(error: BaseException) -> str | None:
     """Module that the driver had and this process cannot import, when that is why `error` came."""
     cause: BaseException | None = error
@@ -364,7 +358,7 @@ def _missing_module(error: BaseException) -> str | None:
             return cause.name
         if isinstance(cause, AttributeError | pickle.UnpicklingError):
             # "Can't get attribute 'f' on <module 'm' from ...>": found by that name, but another one.
-            _, found, rest = str(cause).partition("<module '")
+            _, found, rest = codec.exception_text(cause).partition("<module '")
             return rest.partition("'")[0] if found else None
         cause = cause.__cause__
     return None

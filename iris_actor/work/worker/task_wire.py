@@ -126,7 +126,8 @@ def unpack(packed: Packed) -> Body:
 
 def does_not_rebuild(error: BaseException) -> SerializationError:
     """`error` of an unpickler that is no Exception, as the error that callers know."""
-    wrapped = SerializationError(f"cannot rebuild a value here: {type(error).__name__}: {error}")
+    text = f"cannot rebuild a value here: {type(error).__name__}: {codec.exception_text(error)}"
+    wrapped = SerializationError(text)
     wrapped.__cause__ = error
     return wrapped
 
@@ -135,7 +136,9 @@ def does_not_pickle(error: BaseException, what: str = "") -> SerializationError:
     """`error` of a pickler as the error that callers know; pickling runs code that may raise anything."""
     if isinstance(error, SerializationError) and not what:
         return error
-    text = str(error) if isinstance(error, SerializationError) else f"{type(error).__name__}: {error}"
+    text = codec.exception_text(error)
+    if not isinstance(error, SerializationError):
+        text = f"{type(error).__name__}: {text}"
     wrapped = SerializationError(f"{what or 'the call'} does not pickle: {text}")
     wrapped.__cause__ = error
     return wrapped
