@@ -21,6 +21,7 @@ from types import FunctionType, ModuleType, TracebackType
 from typing import Any
 
 from iris_actor.errors import RemoteError, RemoteTraceback, SerializationError
+from iris_actor.program_exit import is_program_exit
 
 OUT_OF_BAND = 64 * 1024
 """Bytes from which a buffer may travel beside the pickle stream; below, copying costs less."""
@@ -179,16 +180,19 @@ def dumps(value: Any) -> Body:
         value = _LargeBytes(value)
     try:
         return _dump_with(_Pickler, value)
-    except Exception:  # noqa: S110 - cloudpickle can do more, and words the error if it cannot either
-        pass
+    except BaseException as error:  # cloudpickle can do more, and words the error if it cannot either
+        if is_program_exit(error):
+            raise
     try:
         return _dump_with(_by_value_pickler(), value)
-    except Exception as raised:
+    except BaseException as raised:
+        if is_program_exit(raised):
+            raise
         # cloudpickle hides what went too deep behind an error of its own.
         hidden = isinstance(raised.__cause__, RecursionError)
         error = raised.__cause__ if hidden and raised.__cause__ is not None else raised
         try:
-            text = f"cannot pickle {_brief(value)}: {type(error).__name__}: {error}"
+            text = f"cannot pickle {_brief(value)}: {type(error).__name__}: {exception_text(error)}"
             raise SerializationError(text) from error
         finally:
             del error  # it holds this frame, and with it the value, until the garbage is collected
@@ -233,7 +237,7 @@ def dump_arguments(target: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         return dumps((tuple(map(_lift, args)), {name: _lift(value) for name, value in kwargs.items()}))
     except SerializationError as error:
         culprit, cause = _find_culprit([*enumerate(args), *kwargs.items()], error)
-        raise SerializationError.of(target, f"cannot pickle argument {culprit}: {cause}") from error.__cause__
+        raise SerializationError.of(target, f"cannot pickle argument {culprit}: {exception_text(cause)}") from error.__cause__
 
 
 def _find_culprit(
@@ -255,10 +259,11 @@ def loads(body: Body) -> Any:
     """
     try:
         return pickle.loads(body.data, buffers=body.buffers)
-    except Exception as error:
-        raise SerializationError(
-            f"cannot rebuild a value of {body.nbytes} bytes here: {type(error).__name__}: {error}"
-        ) from error
+    except BaseException as error:
+        if is_program_exit(error):
+            raise
+        why = f"{type(error).__name__}: {exception_text(error)}"
+        raise SerializationError(f"cannot rebuild a value of {body.nbytes} bytes here: {why}") from error
 
 
 def load_arguments(body: Body) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -310,9 +315,9 @@ def load_exception(body: Body) -> BaseException:
         try:
             data, buffers = pickle.loads(pickled)
             error = pickle.loads(data, buffers=buffers)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # its class may raise anything while it is rebuilt
+        except BaseException as raised:  # its class may raise anything while it is rebuilt
+            if is_program_exit(raised):
+                raise
             error = None
     rebuilt = error if isinstance(error, BaseException) else RemoteError(type_name, message, text)
     rebuilt.__cause__ = RemoteTraceback(text)
@@ -351,14 +356,18 @@ def exception_text(error: BaseException) -> str:
     """``str(error)``, also where that fails."""
     try:
         return str(error)
-    except Exception:
+    except BaseException as raised:
+        if is_program_exit(raised):
+            raise
         return f"<{type(error).__name__} whose __str__ fails>"
 
 
 def _brief(value: Any, most: int = 80) -> str:
     try:
         text = repr(value)
-    except Exception:
+    except BaseException as raised:
+        if is_program_exit(raised):
+            raise
         text = "<unprintable>"
     if len(text) > most:
         text = text[: most - 3] + "..."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,7 @@ from iris_actor.rpc.loop_queue import LoopQueue
 T = TypeVar("T")
 
 _SCRATCH = 64 * KIB
+_log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _current: IOThread | None = None
@@ -43,6 +45,7 @@ class IOThread:
         self.call_soon = LoopQueue(self.loop).call_soon
         self.scratch = memoryview(bytearray(_SCRATCH))
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="iris-io", daemon=True)
         self._thread.start()
 
@@ -67,7 +70,13 @@ class IOThread:
     def _run(self) -> None:
         keep_freed_memory()
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self._stopping:
+            try:
+                self.loop.run_forever()
+            except Exception:  # memory is short, say: what the loop has lost, nobody can tell
+                raise
+            except BaseException:  # every call of the process needs the loop
+                _log.exception("the I/O thread goes on after what was to end it")
 
     def stop(self, timeout: float) -> None:
         """Await the closers, stop the loop and join the thread. Only for the end of the process."""
@@ -83,6 +92,7 @@ class IOThread:
             self.run(close_all()).result(timeout + 0.5)
         except (TimeoutError, RuntimeError):
             pass
+        self._stopping = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(1)
 
