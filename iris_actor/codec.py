@@ -180,8 +180,8 @@ def dumps(value: Any) -> Body:
         value = _LargeBytes(value)
     try:
         return _dump_with(_Pickler, value)
-    except BaseException as error:  # cloudpickle can do more, and words the error if it cannot either
-        if is_program_exit(error):
+    except BaseException as raised:  # cloudpickle can do more, and words the error if it cannot either
+        if is_program_exit(raised):
             raise
     try:
         return _dump_with(_by_value_pickler(), value)
@@ -237,7 +237,8 @@ def dump_arguments(target: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         return dumps((tuple(map(_lift, args)), {name: _lift(value) for name, value in kwargs.items()}))
     except SerializationError as error:
         culprit, cause = _find_culprit([*enumerate(args), *kwargs.items()], error)
-        raise SerializationError.of(target, f"cannot pickle argument {culprit}: {exception_text(cause)}") from error.__cause__
+        text = f"cannot pickle argument {culprit}: {exception_text(cause)}"
+        raise SerializationError.of(target, text) from error.__cause__
 
 
 def _find_culprit(

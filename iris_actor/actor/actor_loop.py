@@ -44,9 +44,7 @@ class ActorLoop:
             as long as it has none. `start` puts in, whoever ends a call takes out.
     """
 
-    def __init__(
-        self, name: str, loop: asyncio.AbstractEventLoop | None, on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None, on_end: Callable[[], None]) -> None:
         self.calls: dict[Task, asyncio.Task[None] | None] = {}
         self._name = name
         self._programs = loop

@@ -315,7 +315,8 @@ class HostedActor:
             for name in public_names(self.actor):
                 found = find_method(self.actor, name)
                 if isinstance(found, Method):
-                    described.append((found, _signature(found.function), inspect.getdoc(found.function) or ""))
+                    doc = inspect.getdoc(found.function) or ""
+                    described.append((found, _signature(found.function), doc))
         except BaseException:  # of descriptors of the actor's class, or of annotations
             _log.exception("actor %s cannot be described any further", self.name)
         return described

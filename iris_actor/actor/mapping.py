@@ -22,12 +22,23 @@ def map_calls(submit: Callable[[Any], Future[Any]], items: Iterable[Any], in_fli
 def _results(submit: Callable[[Any], Future[Any]], items: Iterator[Any], in_flight: int) -> Iterator[Any]:
     under_way: deque[Future[Any]] = deque()
     try:
-        for item in items:
-            under_way.append(submit(item))
-            if len(under_way) >= in_flight:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        # The loops stand elsewhere: CPython 3.13.0 leaves their jumps out of a `try`, Ctrl-C there as well.
+        yield from _in_order(submit, items, in_flight, under_way)
     finally:
-        for future in under_way:
-            future.cancel()
+        _cancel(under_way)
+
+
+def _in_order(
+    submit: Callable[[Any], Future[Any]], items: Iterator[Any], in_flight: int, under_way: deque[Future[Any]]
+) -> Iterator[Any]:
+    for item in items:
+        under_way.append(submit(item))
+        if len(under_way) >= in_flight:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+def _cancel(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()

@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 class LoopQueue:
     """Runs functions in `loop`, in the order they were handed over. Thread-safe.
 
-    They run in a context of the queue's own, so that nothing that starts there takes over context variables of
-    whoever happened to wake the loop.
+    They run in a context of the queue's own, so that nothing that starts there takes over context variables
+    of whoever happened to wake the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

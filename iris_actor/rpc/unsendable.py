@@ -22,8 +22,8 @@ def why_unsendable(method: str, result: Any, error: SerializationError) -> str:
     if inspect.isawaitable(result):
         discard(result)
         return (
-            f"{method} returned a {kind}, which nobody awaits: declare {method} `async def` (and what decorates"
-            " it), and return what `await` gives"
+            f"{method} returned a {kind}, which nobody awaits: declare {method} `async def` (and what"
+            " decorates it), and return what `await` gives"
         )
     if isinstance(result, Future):
         return f"{method} returned a {kind}, which stays here: return its result()"
