@@ -95,7 +95,8 @@ class ActorLoop:
                 with self._lock:
                     self._own = None
                 self._on_end()
-                _wind_up(loop)
+                with suppress(BaseException):
+                    loop.close()
                 return
             except BaseException:  # asyncio lets SystemExit and KeyboardInterrupt through
                 _log.exception("the event loop of actor %s goes on after what was to end it", self._name)
