@@ -17,7 +17,7 @@
     │   ├── ActorNotFoundError (LookupError)
     │   ├── MethodNotFoundError (AttributeError)
     │   ├── DeadlineExceededError (TimeoutError)
-    │   ├── CallCancelledError                   the far side cancelled the call
+    │   ├── CallCancelledError                   the far side cancelled the call, or its caller was
     │   ├── ServerUnavailableError (ConnectionError)   never reached a server
     │   ├── ConnectionLostError (ConnectionError)      reached one that was lost: outcome unknown
     │   ├── BackpressureError
@@ -219,7 +219,8 @@ class DeadlineExceededError(CallError, TimeoutError):
 
 
 class CallCancelledError(CallError):
-    """The far side cancelled the call while it was queued or running."""
+    """The far side cancelled the call while it was queued or running; or a method made the call, and that
+    method's own call was cancelled. `may_have_run` is False when it certainly never started."""
 
     may_have_run = True
 

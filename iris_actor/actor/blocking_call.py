@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ class BlockingCall(PendingCall):
 
     eager = True
     _arrived: threading.Lock
-    _outcome: tuple[Body, bool] | Exception | None = None
+    _outcome: tuple[Body, bool] | BaseException | None = None
     """What was returned or (True) raised, or why there is nothing; None while that is open."""
 
     def wait(self) -> Any:
@@ -44,7 +45,7 @@ class BlockingCall(PendingCall):
         outcome = self._outcome
         self._outcome = None
         try:
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, BaseException):
                 raise outcome
             assert outcome is not None  # noqa: S101 - `wait` has looked
             body, raised = outcome
@@ -62,6 +63,7 @@ class BlockingCall(PendingCall):
         self._outcome = (body, True)
         self._arrived.release()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._outcome = error
-        self._arrived.release()
+        with suppress(RuntimeError):  # its start may fail here and there at once
+            self._arrived.release()

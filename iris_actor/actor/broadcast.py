@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_futures
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from iris_actor.deadline import check_timeout
+from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import DeadlineExceededError
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.rpc.io_thread import check_not_forked
@@ -73,7 +73,11 @@ class Broadcast(Generic[R]):
         """
         if not all(future.done() for _, future in self._calls):
             check_not_forked()
-        wait_futures([future for _, future in self._calls], check_timeout(timeout))
+        deadline = Deadline.of(check_timeout(timeout))
+        for _, future in self._calls:
+            # Not the stdlib's wait: no Ctrl-C would end it.
+            with suppress(TimeoutError, CancelledError):
+                future.exception(deadline.timeout)
         return [self._outcome(endpoint, future, timeout) for endpoint, future in self._calls]
 
     def _outcome(self, endpoint: Endpoint, future: Future[R], timeout: float | None) -> CallResult[R]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Protocol
@@ -10,7 +11,10 @@ from iris_actor.actor.callbacks import run_callback
 from iris_actor.actor.slim_future import SlimFuture
 from iris_actor.codec import Body, load_exception, load_result
 from iris_actor.errors import SerializationError
+from iris_actor.program_exit import is_program_exit
 from iris_actor.rpc.io_thread import check_not_forked, io_thread, is_forked
+
+_log = logging.getLogger(__name__)
 
 
 class _Raised(Exception):  # noqa: N818 - a marker that never leaves this module
@@ -63,11 +67,13 @@ class CallFuture(SlimFuture[Any]):
         """Cancel the call, wherever it is. False when it is done already, or the call of a parent process."""
         if is_forked():
             return False
-        cancelled = super().cancel()
-        if cancelled and self.call is not None:
-            call, self.call = self.call, None
-            call.abandon()
-        return cancelled
+        try:
+            return super().cancel()
+        finally:  # also when a done callback raises
+            call = self.call
+            if call is not None and self.cancelled():
+                self.call = None
+                call.abandon()
 
     def result(self, timeout: float | None = None) -> Any:
         error = super().exception(timeout)
@@ -128,8 +134,15 @@ class _Deferred:
     def __call__(self, future: Future[Any]) -> None:
         if io_thread().is_current:
             run_callback(lambda: self._run(future))
-        else:
+            return
+        try:
             self._fn(future)  # as the stdlib does, which also logs what it raises
+        except Exception:
+            raise
+        except BaseException as error:  # the stdlib would pass over all other callbacks
+            if is_program_exit(error):
+                raise
+            _log.exception("a done callback of %r raised", future)
 
     def _run(self, future: Future[Any]) -> None:
         # A finished future calls at once whoever is added, and logs what that raises: the stdlib's rules.

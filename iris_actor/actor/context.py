@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -9,6 +10,7 @@ from typing import Protocol
 
 from iris_actor.deadline import Deadline
 from iris_actor.rpc.incoming_call import Caller
+from iris_actor.rpc.watched import Watcher
 
 _current: ContextVar[CallContext | None] = ContextVar("iris_call", default=None)
 
@@ -34,6 +36,10 @@ class ServedCall(Protocol):
     def uid(self) -> str: ...
     @property
     def trace(self) -> Mapping[str, str] | None: ...
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None: ...
+    def watch(self, watcher: Watcher) -> None: ...
+    def unwatch(self, watcher: Watcher) -> None: ...
 
 
 class CallContext:
@@ -85,6 +91,16 @@ class CallContext:
     def chain(self) -> tuple[str, ...]:
         """Uids of the calls that wait for this one, outermost first, and its own."""
         return (*self._call.chain, self._call.uid)
+
+    def ends_calls(self) -> ServedCall | None:
+        """The call, or task, with which those end that are made here; None where asyncio sees to that.
+
+        An async method's own loop cancels its task, and that cancels what it awaits: by asyncio's rules, by
+        which a call that tidies up may be awaited after that, or shielded from it.
+        """
+        call = self._call
+        # get_running_loop raises where there is none, which costs more.
+        return call if call.loop is None or call.loop is not asyncio._get_running_loop() else None
 
 
 def current_call() -> CallContext | None:

@@ -32,7 +32,7 @@ class FutureCall(PendingCall):
         self._future.call = None
         self._future.reject(body)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._future.call = None
         self._future.fail(error)
 
@@ -40,7 +40,9 @@ class FutureCall(PendingCall):
 class AsyncCall(PendingCall):
     """A call whose outcome goes to a coroutine."""
 
-    _future: asyncio.Future[tuple[Body, bool]]
+    _future: asyncio.Future[tuple[Body, bool] | BaseException]
+    """Its result is what was returned or (True) raised, or why there is nothing. An error is not set as its
+    exception: not every class can be."""
     _into: LoopQueue
 
     async def wait(self) -> Any:
@@ -50,13 +52,14 @@ class AsyncCall(PendingCall):
         self._future = loop.create_future()
         try:
             await self.launch_async()
-            body, raised = await self._future
+            outcome = await self._future
         except BaseException:  # no outcome: cancelled, or never sent
             self.abandon()
             self._future.cancel()
-            if self._future.done() and not self._future.cancelled():
-                self._future.exception()  # the deadline came as well: one of the two is enough
             raise
+        if isinstance(outcome, BaseException):
+            raise outcome
+        body, raised = outcome
         if raised:
             raise load_exception(body)
         return load_result(self.target, body)
@@ -67,13 +70,9 @@ class AsyncCall(PendingCall):
     def _raised(self, body: Body) -> None:
         self._into.call_soon(partial(self._deliver, (body, True)))
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._into.call_soon(partial(self._deliver, error))
 
-    def _deliver(self, outcome: tuple[Body, bool] | Exception) -> None:
-        future = self._future
-        if not future.done():
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+    def _deliver(self, outcome: tuple[Body, bool] | BaseException) -> None:
+        if not self._future.done():
+            self._future.set_result(outcome)

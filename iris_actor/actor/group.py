@@ -47,9 +47,11 @@ class Group:
             return False
 
     def finished(self, task: Task) -> Task | None:
-        """`task` is done; returns the one that is to be run in its place."""
+        """`task` is done; returns the one that is to be run in its place. The second time it does nothing."""
         with self._lock:
-            self._running.discard(task)
+            if task not in self._running:
+                return None
+            self._running.remove(task)
             if not self._waiting:
                 return None
             following = self._waiting.popleft()

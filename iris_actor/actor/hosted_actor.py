@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from contextvars import Context
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -27,9 +29,14 @@ from iris_actor.actor.threads import Threads
 from iris_actor.codec import exception_text
 from iris_actor.errors import SerializationError
 from iris_actor.forked_child import leave
+from iris_actor.program_exit import is_program_exit
 from iris_actor.registry.endpoint import ActorId
 from iris_actor.rpc.incoming_call import IncomingCall
+from iris_actor.rpc.loop_queue import queue_into
 from iris_actor.rpc.outgoing_call import Status
+from iris_actor.rpc.unsendable import discard
+
+_log = logging.getLogger(__name__)
 
 
 class HostedActor:
@@ -66,21 +73,16 @@ class HostedActor:
                 self._groups[found.group] = Group(found.group, 1)
         short = name.rsplit("/", 1)[-1]
         self._threads = Threads(short, sum(group.limit for group in self._groups.values()))
-        self._loop = ActorLoop(short, loop)
-        self._on_loop: set[asyncio.Task[None]] = set()
+        self._loop = ActorLoop(short, loop, self._loop_ended)
         self._closed = False
         self._forked = False  # whether this is a child that a method forked
         _hosted.add(self)
 
     def take(self, call: IncomingCall) -> None:
         """Queue or start a call. In the I/O thread."""
-        method = self._methods.get(call.method)
+        method = self._methods.get(call.method) or self._look_up(call)
         if method is None:
-            found = find_method(self.actor, call.method)
-            if isinstance(found, str):
-                call.send_failure(Status.METHOD_NOT_FOUND, found, may_have_run=False)
-                return
-            method = self._methods[call.method] = found
+            return
         if self._closed:
             call.send_failure(Status.ACTOR_NOT_FOUND, "the actor was unregistered", may_have_run=False)
             return
@@ -97,11 +99,34 @@ class HostedActor:
         if admitted:
             self._start(task)
 
-    def _start(self, task: Task) -> None:
-        if task.method.on_loop:
-            self._loop.call_soon(partial(self._start_on_loop, task))
-        else:
-            self._threads.submit(self._run_from, task)
+    def _look_up(self, call: IncomingCall) -> Method | None:
+        try:
+            found = find_method(self.actor, call.method)
+        except BaseException as error:  # of a descriptor or a __getattribute__ of the actor's class
+            found = f"the look-up of {call.method!r} raised {_text(error)}"
+        if isinstance(found, str):
+            call.send_failure(Status.METHOD_NOT_FOUND, found, may_have_run=False)
+            return None
+        if found.group not in self._groups:  # the method was not there when the actor was registered
+            self._groups[found.group] = Group(found.group, 1)
+            self._threads.allow(1)
+        self._methods[call.method] = found
+        return found
+
+    def _start(self, task: Task | None) -> None:
+        """Have `task` run, and if that cannot be, the one after it."""
+        while task is not None:
+            try:
+                if not task.method.on_loop:
+                    self._threads.submit(self._run_from, task)
+                    return
+                if self._loop.start(task, partial(self._start_on_loop, task)):
+                    return
+                why = "the event loop of the program that hosts it does not run"
+            except BaseException as error:  # there may be no more threads to be had
+                why = f"it could not be started: {_text(error)}"
+            _fail(task.call, Status.DRAINING, why, may_have_run=False)
+            task = self._groups[task.method.group].finished(task)
 
     # --- plain methods, in a thread -----------------------------------------------------------------
 
@@ -110,23 +135,19 @@ class HostedActor:
             if task.method.on_loop:
                 self._start(task)
                 return
-            if self._wanted(task.call):
-                token = _current.set(CallContext(task.call, self.name, self.actor_id))
-                trace = trace_context.set(task.call.trace)
-                try:
-                    self._run_plain(task.call, task.method)
-                except BaseException as error:  # its outcome could not be sent
-                    _unsent(task.call, error)
-                finally:
-                    trace_context.reset(trace)
-                    _current.reset(token)
+            try:
+                if self._wanted(task.call):
+                    Context().run(self._run_plain, task.call, task.method)
+            except BaseException as error:
+                _unsent(task.call, error)
             task = self._groups[task.method.group].finished(task)
 
     def _run_plain(self, call: IncomingCall, method: Method) -> None:
+        self._enter(call)
         try:
             args, kwargs = call.take_arguments()
-        except SerializationError as error:
-            call.send_failure(Status.SERIALIZATION, f"its arguments: {error}", may_have_run=False)
+        except BaseException as error:
+            _not_rebuilt(call, error)
             return
         try:
             result = method.function(*args, **kwargs)
@@ -136,6 +157,8 @@ class HostedActor:
                 result = None
             elif method.kind is Kind.GENERATOR:
                 raise _not_a_call(method)  # noqa: TRY301 - reported like the method's own errors
+        except asyncio.CancelledError:  # raised at the caller, it would cancel a task there
+            _cancelled(call)
         except BaseException as error:
             if self._forked:
                 leave(error)
@@ -150,7 +173,7 @@ class HostedActor:
     @staticmethod
     def _stream(call: Any, method: Method, result: Any) -> None:
         if not isinstance(result, Iterable):
-            raise TypeError(f"{method.name} returned {type(result).__name__}, which is no stream of items")
+            raise _not_a_stream(method, result)
         iterator = iter(result)
         try:
             while call.wait_credit():
@@ -170,63 +193,91 @@ class HostedActor:
     # --- async methods, on the actor's loop -----------------------------------------------------------
 
     def _start_on_loop(self, task: Task) -> None:
-        running = asyncio.get_running_loop().create_task(self._run_async(task))
-        self._on_loop.add(running)
+        if task not in self._loop.calls:  # the loop had ended, and runs again
+            return
+        run = self._run_async(task)
+        try:
+            running = asyncio.get_running_loop().create_task(run)
+        except BaseException as error:  # a task factory of the program's
+            run.close()
+            _fail(task.call, Status.DRAINING, f"it could not be started: {_text(error)}", may_have_run=False)
+            self._over(task)
+            raise
+        self._loop.calls[task] = running  # the loop itself refers to its tasks weakly
         running.add_done_callback(partial(self._finished_on_loop, task))
 
     def _finished_on_loop(self, task: Task, running: asyncio.Task[None]) -> None:
-        self._on_loop.discard(running)
-        error = None if running.cancelled() else running.exception()
-        if error is not None:  # its outcome could not be sent
-            _unsent(task.call, error)
-        if self._closed and not self._on_loop:
+        call = task.call
+        if not running.cancelled():
+            running.exception()  # dealt with, and not to be warned of
+        if not (call.finished or call.cancelled):
+            _cancelled(call)  # before it began: code of the actor's may cancel all tasks that there are
+        self._over(task)
+        if self._closed and not self._loop.calls:
             self._loop.close()
-        following = self._groups[task.method.group].finished(task)
-        if following is not None:
-            self._start(following)
+
+    def _over(self, task: Task) -> None:
+        self._loop.calls.pop(task, None)
+        self._start(self._groups[task.method.group].finished(task))
+
+    def _loop_ended(self) -> None:
+        for task, running in list(self._loop.calls.items()):
+            why = "the event loop that it ran on has ended"
+            _fail(task.call, Status.CANCELLED, why, may_have_run=running is not None)
+            self._over(task)
 
     async def _run_async(self, task: Task) -> None:
         call, method = task
-        if not self._wanted(call):
-            return
-        _current.set(CallContext(call, self.name, self.actor_id))
-        trace_context.set(call.trace)
+        timer = None
         try:
-            args, kwargs = call.take_arguments()
-        except SerializationError as error:
-            call.send_failure(Status.SERIALIZATION, f"its arguments: {error}", may_have_run=False)
-            return
-        loop = asyncio.get_running_loop()
-        me = asyncio.current_task()
-        assert me is not None  # noqa: S101 - a coroutine runs in a task
-        call.on_cancel = partial(self._loop.call_soon, partial(_cancel, me))
-        if call.cancelled:
-            return
-        deadline = call.deadline
-        timer = loop.call_later(deadline.remaining, me.cancel) if deadline is not None else None
-        try:
-            result = method.function(*args, **kwargs)
-            del args, kwargs
-            if method.kind is Kind.ASYNC:
-                result = await result
-            if call.wants_stream:
-                await self._stream_async(call, method, result)
-                result = None
-            elif method.kind is Kind.ASYNC_GENERATOR:
-                raise _not_a_call(method)  # noqa: TRY301 - reported like the method's own errors
-        except asyncio.CancelledError:
-            if deadline is not None and deadline.passed:
-                _late(call)
+            if not self._wanted(call):
+                return
+            self._enter(call)
+            try:
+                args, kwargs = call.take_arguments()
+            except BaseException as error:
+                _not_rebuilt(call, error)
+                raise
+            loop = asyncio.get_running_loop()
+            me = asyncio.current_task()
+            assert me is not None  # noqa: S101 - a coroutine runs in a task
+            call.loop = loop
+            call.on_cancel = partial(_cancel, loop, me)
+            if call.cancelled:
+                return
+            deadline = call.deadline
+            if deadline is not None:
+                timer = loop.call_later(deadline.remaining, me.cancel)
+            try:
+                result = method.function(*args, **kwargs)
+                del args, kwargs
+                if method.kind is Kind.ASYNC:
+                    result = await result
+                if call.wants_stream:
+                    await self._stream_async(call, method, result)
+                    result = None
+                elif method.kind is Kind.ASYNC_GENERATOR:
+                    raise _not_a_call(method)  # noqa: TRY301 - reported like the method's own errors
+            except asyncio.CancelledError:
+                if deadline is not None and deadline.passed:
+                    _late(call)
+                else:
+                    _cancelled(call)
+            except BaseException as error:
+                if self._forked:
+                    leave(error)
+                call.send_exception(error, skip=error.__traceback__)
+                if isinstance(error, KeyboardInterrupt):
+                    raise
             else:
-                call.send_failure(Status.CANCELLED, "the method was cancelled", may_have_run=True)
+                if self._forked:
+                    leave()
+                call.send_result(result)
         except BaseException as error:
-            if self._forked:
-                leave(error)
-            call.send_exception(error, skip=error.__traceback__)
-        else:
-            if self._forked:
-                leave()
-            call.send_result(result)
+            _unsent(call, error)
+            # Ctrl-C in the program's own loop ends the program. In a loop of ours nothing ends.
+            if isinstance(error, KeyboardInterrupt) and is_program_exit(error):
+                raise
         finally:
             call.on_cancel = None
             if timer is not None:
@@ -235,7 +286,7 @@ class HostedActor:
     @staticmethod
     async def _stream_async(call: Any, method: Method, result: Any) -> None:
         if not isinstance(result, AsyncIterable | Iterable):
-            raise TypeError(f"{method.name} returned {type(result).__name__}, which is no stream of items")
+            raise _not_a_stream(method, result)
         items = result.__aiter__() if isinstance(result, AsyncIterable) else _as_async(result)
         try:
             while await call.wait_credit_async():
@@ -254,6 +305,11 @@ class HostedActor:
 
     # --- both -----------------------------------------------------------------------------------------
 
+    def _enter(self, call: IncomingCall) -> None:
+        _current.set(CallContext(call, self.name, self.actor_id))
+        if call.trace:
+            trace_context.set(call.trace)
+
     @staticmethod
     def _wanted(call: IncomingCall) -> bool:
         if call.cancelled:
@@ -266,12 +322,16 @@ class HostedActor:
         return True
 
     def describe(self) -> list[tuple[Method, str, str]]:
-        """Each public method with its signature and docstring."""
+        """Each public method with its signature and docstring. Must not raise."""
         described = []
-        for name in public_names(self.actor):
-            found = find_method(self.actor, name)
-            if isinstance(found, Method):
-                described.append((found, _signature(found.function), inspect.getdoc(found.function) or ""))
+        try:
+            for name in public_names(self.actor):
+                found = find_method(self.actor, name)
+                if isinstance(found, Method):
+                    doc = inspect.getdoc(found.function) or ""
+                    described.append((found, _signature(found.function), doc))
+        except BaseException:  # of descriptors of the actor's class, or of annotations
+            _log.exception("actor %s cannot be described any further", self.name)
         return described
 
     def close(self, *, abort: bool) -> None:
@@ -286,23 +346,35 @@ class HostedActor:
                     Status.ACTOR_NOT_FOUND, "the actor was unregistered", may_have_run=False
                 )
         self._threads.close()
-        if abort or not self._on_loop:
+        if abort or not self._loop.calls:
             self._loop.close()
         self._threads.join(0.2)
 
 
-def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    def cancel() -> None:
+        task.cancel()
+
+    queue_into(loop).call_soon(cancel)
 
 
 def _late(call: IncomingCall) -> None:
     call.send_failure(Status.DEADLINE_EXCEEDED, "the deadline passed while it ran", may_have_run=True)
 
 
+def _cancelled(call: IncomingCall) -> None:
+    call.send_failure(Status.CANCELLED, "the method was cancelled", may_have_run=True)
+
+
+def _not_rebuilt(call: IncomingCall, error: BaseException) -> None:
+    text = exception_text(error) if isinstance(error, SerializationError) else _text(error)
+    call.send_failure(Status.SERIALIZATION, f"its arguments: {text}", may_have_run=False)
+
+
 def _signature(function: Callable[..., Any]) -> str:
     try:
         return str(inspect.signature(function, eval_str=True))
-    except Exception:  # noqa: S110 - annotations may name what only a type checker imports
+    except BaseException:  # noqa: S110 - annotations may name what only a type checker imports, or do anything
         pass
     try:
         return str(inspect.signature(function))
@@ -311,8 +383,21 @@ def _signature(function: Callable[..., Any]) -> str:
 
 
 def _unsent(call: IncomingCall, error: BaseException) -> None:
-    message = f"its outcome could not be sent: {type(error).__name__}: {exception_text(error)}"
-    call.send_failure(Status.SERIALIZATION, message, may_have_run=True)
+    """Its outcome, or the one in its place, could not be sent; where there was one, this does nothing."""
+    why = f"its outcome could not be sent: {_text(error)}"
+    _fail(call, Status.SERIALIZATION, why, may_have_run=True)
+
+
+def _fail(call: IncomingCall, status: Status, why: str, *, may_have_run: bool) -> None:
+    """As `IncomingCall.send_failure`, for where nobody else would go on if it raised."""
+    try:
+        call.send_failure(status, why, may_have_run=may_have_run)
+    except BaseException:
+        _log.exception("nothing could be sent to the caller of %s (%s)", call.target, why)
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {exception_text(error)}"
 
 
 def _not_a_call(method: Method) -> TypeError:
@@ -329,6 +414,15 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _not_a_stream(method: Method, result: Any) -> TypeError:
+    kind = type(result).__name__
+    text = f"{method.name} returned {kind}, which is no stream of items"
+    if inspect.isawaitable(result) or isinstance(result, AsyncIterable):
+        discard(result)
+        return TypeError(f"{text} as long as {method.name} is not declared `async def`")
+    return TypeError(f"{text}: call it as pool.call().{method.name}(...)")
 
 
 async def _as_async(items: Iterable[Any]) -> Any:

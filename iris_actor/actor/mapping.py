@@ -25,11 +25,10 @@ def map_calls(submit: Callable[[Any], Future[Any]], items: Iterable[Any], in_fli
 def _results(submit: Callable[[Any], Future[Any]], items: Iterator[Any], in_flight: int) -> Iterator[Any]:
     under_way: deque[Future[Any]] = deque()
     try:
-        # Not in place: CPython 3.13.0 leaves a loop's jump back out of the `try`, and Ctrl-C may come there.
+        # The loops stand elsewhere: CPython 3.13.0 leaves their jumps out of a `try`, Ctrl-C there as well.
         yield from _in_order(submit, items, in_flight, under_way)
     finally:
-        for future in under_way:
-            future.cancel()
+        _cancel(under_way)
 
 
 def _in_order(
@@ -41,3 +40,8 @@ def _in_order(
             yield under_way.popleft().result()
     while under_way:
         yield under_way.popleft().result()
+
+
+def _cancel(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()

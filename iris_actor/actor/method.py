@@ -85,6 +85,8 @@ _ON_LOOP = frozenset({Kind.ASYNC, Kind.ASYNC_GENERATOR})
 def _kind(function: Any) -> Kind:
     while isinstance(function, partial):
         function = function.func
+    if not inspect.isroutine(function):  # an object that is called: its class has the code
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - not whether, but what
     if inspect.iscoroutinefunction(function):
         return Kind.ASYNC
     if inspect.isasyncgenfunction(function):

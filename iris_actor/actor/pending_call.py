@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from iris_actor.actor.absence import ask_after
-from iris_actor.actor.context import current_call, trace_context
+from iris_actor.actor.context import ServedCall, current_call, trace_context
 from iris_actor.actor.options import CallOptions
 from iris_actor.actor.routes import Routes
 from iris_actor.codec import EMPTY, Body
@@ -20,6 +20,7 @@ from iris_actor.deadline import Deadline
 from iris_actor.errors import (
     ActorNotFoundError,
     BackpressureError,
+    CallCancelledError,
     CallError,
     ConnectionLostError,
     DeadlineExceededError,
@@ -78,6 +79,11 @@ class PendingCall(OutgoingCall):
     _retry_timer: asyncio.TimerHandle | None = None
     _deadline_timer: asyncio.TimerHandle | None = None
     _unsubscribe: Callable[[], None] | None = None
+    _served: ServedCall | None = None
+    """The call with which this one ends, because its method makes it."""
+    _given_up = False
+    _full: ClientSession | None = None
+    """Where it waits for room, if a method makes it."""
 
     def __init__(self, policy: CallPolicy, actor: str, method: str, body: Body, options: CallOptions) -> None:
         self.actor = actor
@@ -89,11 +95,14 @@ class PendingCall(OutgoingCall):
         if context is not None:
             self.deadline = options.deadline(self.target, context)
             self.chain = context.chain
+            self._served = served = context.ends_calls()
+            if served is not None and served.cancelled:
+                raise self._cancellation()
         elif options.timeout is not None:
             self.deadline = Deadline.after(options.timeout)
         trace = trace_context.get()
-        if trace:
-            self.trace = trace
+        if trace is not None:
+            self.trace = _strings(trace)
 
     def pin(self, endpoint: Endpoint) -> None:
         """Let only `endpoint` take the call. Before it is launched."""
@@ -111,6 +120,8 @@ class PendingCall(OutgoingCall):
             BackpressureError: the server is full, and the pool does not wait for room.
             DeadlineExceededError: the deadline passed while waiting for room.
         """
+        if self._served is not None:
+            self._watch_served(self._served)
         if timed and self.deadline is not None:
             io_thread().call_soon(self._start_deadline)
         choice = self._choose()
@@ -120,13 +131,15 @@ class PendingCall(OutgoingCall):
 
     async def launch_async(self) -> None:
         """As `launch(timed=True)`, without blocking the event loop."""
+        if self._served is not None:
+            self._watch_served(self._served)
         if self.deadline is not None:
             io_thread().call_soon(self._start_deadline)
         choice = self._choose()
         if choice is not None and choice[1].full:
             self._check_may_wait(*choice)
             deadline = self.deadline or Deadline.of(None)
-            if not await choice[1].wait_capacity_async(deadline):
+            if not await choice[1].wait_capacity_async(deadline, self._has_given_up):
                 raise self._too_late("waiting for room", may_have_run=False)
         self._go(choice)
 
@@ -138,7 +151,33 @@ class PendingCall(OutgoingCall):
         session = self._session
         if session is not None:
             session.cancel(self)
+        if self._served is not None:
+            self._served.unwatch(self)
         io_thread().call_soon(self._clean_up)
+
+    # --- the call whose method makes it ---------------------------------------------------------------
+
+    def _watch_served(self, served: ServedCall) -> None:
+        served.watch(self)
+        if served.cancelled:  # while it was about to watch
+            io_thread().call_soon(self.served_call_cancelled)
+
+    def served_call_cancelled(self) -> None:
+        """Nobody waits any more for the method that makes this call. In the I/O thread."""
+        if not self._over:
+            self._given_up = True
+            error = self._cancellation()
+            self.abandon()
+            self._failed(error)
+            if self._full is not None:
+                self._full.wake()
+
+    def _cancellation(self) -> CallCancelledError:
+        message = "the call that makes this one was cancelled"
+        return CallCancelledError.of(self.target, message, may_have_run=self._session is not None)
+
+    def _has_given_up(self) -> bool:
+        return self._given_up
 
     # --- attempts -----------------------------------------------------------------------------------
 
@@ -157,7 +196,9 @@ class PendingCall(OutgoingCall):
 
     def _make_room(self, endpoint: Endpoint, session: ClientSession) -> None:
         self._check_may_wait(endpoint, session)
-        if not session.wait_capacity(self.deadline or Deadline.of(None)):
+        if self._served is not None:
+            self._full = session
+        if not session.wait_capacity(self.deadline or Deadline.of(None), self._has_given_up):
             self._over = True
             raise self._too_late("waiting for room", may_have_run=False)
 
@@ -231,7 +272,7 @@ class PendingCall(OutgoingCall):
                     self._unsubscribe()
                     self._unsubscribe = None
                 self._go(choice)
-            except Exception as error:  # a balancer's, or a closed resolver's
+            except BaseException as error:  # a balancer's, or a closed resolver's
                 self._settle()
                 self._failed(error)
 
@@ -327,6 +368,8 @@ class PendingCall(OutgoingCall):
     def _settle(self) -> None:
         self._over = True
         self.body = EMPTY  # the arguments are not needed any more, and may be large
+        if self._served is not None:
+            self._served.unwatch(self)
         if self._deadline_timer or self._retry_timer or self._unsubscribe:
             io_thread().call_soon(self._clean_up)
 
@@ -344,8 +387,18 @@ class PendingCall(OutgoingCall):
     def _raised(self, body: Body) -> None:
         raise NotImplementedError
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         raise NotImplementedError
+
+
+def _strings(trace: Mapping[str, str]) -> dict[str, str]:
+    """A copy of what travels as trace context, looked at here: on its way it would fail others as well."""
+    strings = dict(trace)
+    for text in (*strings, *strings.values()):
+        if not isinstance(text, str):
+            raise TypeError(f"trace_context must map strings to strings, got {strings!r}")
+        text.encode()  # a lone surrogate cannot be sent
+    return strings
 
 
 def _without_target(error: CallError) -> str:

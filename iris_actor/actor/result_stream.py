@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 from iris_actor.actor.pending_call import PendingCall
 from iris_actor.codec import Body, load_exception, load_result
 from iris_actor.deadline import Deadline
-from iris_actor.errors import CallError, SerializationError
+from iris_actor.errors import CallError
 from iris_actor.rpc.limits import STREAM_CREDIT
 from iris_actor.rpc.waiters import Waiters
 
@@ -46,7 +46,7 @@ class StreamCall(PendingCall):
     def _raised(self, body: Body) -> None:
         self._put((body,))
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._put(error)
 
     def _put(self, arrived: Body | BaseException | str | tuple[Body]) -> None:
@@ -73,16 +73,13 @@ class StreamCall(PendingCall):
             if self._taken * 2 >= STREAM_CREDIT and self._session is not None:
                 self._session.grant(self, self._taken)
                 self._taken = 0
-            try:
-                return load_result(self.target, arrived)
-            except SerializationError:
-                self.abandon()
-                raise
-        if isinstance(arrived, tuple):
-            raise load_exception(arrived[0])
-        if isinstance(arrived, BaseException):
-            raise arrived
-        raise StopIteration
+            return load_result(self.target, arrived)
+        if arrived is _END:
+            raise StopIteration
+        error: Any = load_exception(arrived[0]) if isinstance(arrived, tuple) else arrived
+        if isinstance(error, StopIteration | StopAsyncIteration):  # it would pass for the end (PEP 479)
+            raise RuntimeError(f"{self.target} raised {type(error).__name__}") from error  # noqa: TRY004
+        raise error
 
 
 class ResultStream(Iterator[R], AsyncIterator[R], Generic[R]):
@@ -106,13 +103,12 @@ class ResultStream(Iterator[R], AsyncIterator[R], Generic[R]):
             raise StopIteration
         try:
             self._call.wait()
-        except BaseException:  # Ctrl-C
-            self.close()
-            raise
-        try:
             item: R = self._call.take()
-        except BaseException:
+        except StopIteration:
             self._over = True
+            raise
+        except BaseException:  # Ctrl-C, say, or an item that cannot be rebuilt here
+            self.close()
             raise
         return item
 
@@ -124,16 +120,12 @@ class ResultStream(Iterator[R], AsyncIterator[R], Generic[R]):
             raise StopAsyncIteration
         try:
             await self._call.wait_async()
-        except BaseException:  # the consumer was cancelled
-            self.close()
-            raise
-        try:
             item: R = self._call.take()
         except StopIteration:
             self._over = True
             raise StopAsyncIteration from None
-        except BaseException:
-            self._over = True
+        except BaseException:  # the consumer was cancelled, say, or an item cannot be rebuilt here
+            self.close()
             raise
         return item
 

@@ -54,6 +54,10 @@ class SlimFuture(Future[T]):
                 self._waiters, self._done_callbacks, self._condition, self._slim = [], [], condition, False
         return object.__getattribute__(self, name)
 
+    def __reduce__(self) -> Any:
+        # It has no lock that would refuse, and its copy would never be done.
+        raise TypeError(f"a {type(self).__name__} cannot be pickled: pass its result()")
+
     def done(self) -> bool:
         """Whether it has a result or an exception, or is cancelled."""
         return self._state in _OVER

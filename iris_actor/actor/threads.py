@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from iris_actor.unpatched import SimpleQueue
+
+_log = logging.getLogger(__name__)
 
 
 class Threads:
@@ -26,10 +29,14 @@ class Threads:
         self._closed = False
 
     def submit(self, function: Callable[[Any], None], argument: Any) -> None:
-        """Run `function(argument)` in a thread. It must not raise."""
-        self._work.put((function, argument))
+        """Run `function(argument)` in a thread. What it raises is logged.
+
+        Raises:
+            RuntimeError: there is no thread, and none can be started.
+        """
         if not self._idle.acquire(blocking=False):
             self._grow()
+        self._work.put((function, argument))
 
     def _grow(self) -> None:
         with self._lock:
@@ -37,15 +44,28 @@ class Threads:
                 return
             name = f"iris-actor-{self._name}-{len(self._threads)}"
             thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the process may have no more of them
+                if not self._threads:
+                    raise
+            else:
+                self._threads.append(thread)
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             function, argument = work
-            function(argument)
+            try:
+                function(argument)
+            except BaseException:  # a thread that ended would be missing for ever
+                _log.exception("a thread of actor %s goes on after what was to end it", self._name)
             del work, function, argument  # an idle thread keeps nothing alive
             self._idle.release()
+
+    def allow(self, more: int) -> None:
+        """Start up to `more` threads more than before."""
+        with self._lock:
+            self._most += more
 
     def close(self) -> None:
         """End the threads once they have done what is queued. Idempotent, does not wait."""

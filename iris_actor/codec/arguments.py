@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iris_actor.codec.body import EMPTY, OUT_OF_BAND, PROTOCOL, Body
@@ -38,10 +38,11 @@ def dump_arguments(target: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 
 
 def _find_culprit(
-    arguments: Iterable[tuple[int | str, Any]], error: SerializationError
+    arguments: Sequence[tuple[int | str, Any]], error: SerializationError
 ) -> tuple[str, BaseException]:
     if not isinstance(error.__cause__, Exception):  # it wants out: no second attempt
-        return "list", error.__cause__ or error
+        only = f"{arguments[0][0]!r}" if len(arguments) == 1 else "list"
+        return only, error.__cause__ or error
     for key, value in arguments:
         try:
             dumps(value)

@@ -109,13 +109,17 @@ class ClientSession:
         """Whether as many calls are in flight as the server allows this caller."""
         return len(self._calls) >= self._max_in_flight and self.error is None
 
-    def wait_capacity(self, deadline: Deadline) -> bool:
-        """Block until the session is not full; False when the deadline passed before."""
-        return self._capacity.wait(lambda: not self.full, deadline)
+    def wait_capacity(self, deadline: Deadline, given_up: Callable[[], bool]) -> bool:
+        """Block until the session is not full, or `given_up()`; False when the deadline passed before."""
+        return self._capacity.wait(lambda: not self.full or given_up(), deadline)
 
-    async def wait_capacity_async(self, deadline: Deadline) -> bool:
+    async def wait_capacity_async(self, deadline: Deadline, given_up: Callable[[], bool]) -> bool:
         """As `wait_capacity`, for asyncio."""
-        return await self._capacity.wait_async(lambda: not self.full, deadline)
+        return await self._capacity.wait_async(lambda: not self.full or given_up(), deadline)
+
+    def wake(self) -> None:
+        """Have those that wait for room look again."""
+        self._capacity.wake()
 
     def start(self, call: OutgoingCall) -> None:
         """Send `call`. Its outcome, also a failure to send it, arrives at its own methods.

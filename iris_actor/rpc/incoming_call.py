@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,7 +15,9 @@ from iris_actor.codec import Body, dump_exception, dumps, load_arguments
 from iris_actor.deadline import Deadline
 from iris_actor.errors import SerializationError
 from iris_actor.rpc.outgoing_call import Status
+from iris_actor.rpc.unsendable import why_unsendable
 from iris_actor.rpc.waiters import Waiters
+from iris_actor.rpc.watched import Watched
 
 _process = uuid.uuid4().hex[:12]
 _uids = itertools.count(1)
@@ -28,7 +31,7 @@ class Caller:
     pid: int
 
 
-class IncomingCall:
+class IncomingCall(Watched):
     """One call at the side that runs it. Subclasses say how its outcome travels.
 
     Whoever runs it calls one of `send_result`, `send_exception` and `send_failure`, once, from any
@@ -44,6 +47,7 @@ class IncomingCall:
         caller: who calls.
         cancelled: whether the caller, or its end, cancelled the call.
         on_cancel: called, in the I/O thread, when that happens.
+        loop: the event loop that runs its method; None while it has none, and for a method in a thread.
     """
 
     __slots__ = (
@@ -59,6 +63,7 @@ class IncomingCall:
         "deadline",
         "eager",
         "finished",
+        "loop",
         "method",
         "on_cancel",
         "trace",
@@ -89,7 +94,9 @@ class IncomingCall:
         self.finished = False
         self.eager = False
         self.on_cancel: Callable[[], None] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._uid: str | None = None
+        self._watchers = None
 
     @property
     def uid(self) -> str:
@@ -117,6 +124,13 @@ class IncomingCall:
         body, self.body = self.body, None
         assert body is not None  # noqa: S101 - dispatched only with a body, unpacked once
         return load_arguments(body)
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more. In the I/O thread."""
+        self.cancelled = True
+        if self.on_cancel is not None:
+            self.on_cancel()
+        self.tell_watchers()
 
     def send_result(self, value: Any) -> None:
         """The method returned `value`; one that cannot be pickled becomes a failure."""
@@ -161,7 +175,8 @@ class SessionCall(IncomingCall):
         try:
             body = dumps(value)
         except SerializationError as error:
-            self.send_failure(Status.SERIALIZATION, f"its result: {error}", may_have_run=True)
+            why = why_unsendable(self.method, value, error)
+            self.send_failure(Status.SERIALIZATION, f"its result: {why}", may_have_run=True)
             return
         if self._fits(body, "its result"):
             self._send({"id": self.id}, body)
@@ -225,9 +240,6 @@ class SessionCall(IncomingCall):
         return None if self.deadline is None else self.deadline.timeout
 
     def cancel(self) -> None:
-        """The caller gave up, or is gone. In the I/O thread."""
-        self.cancelled = True
+        super().cancel()
         if self.wants_stream:
             self._waiters.wake()
-        if self.on_cancel is not None:
-            self.on_cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -24,6 +25,7 @@ from iris_actor.unpatched import check_threads, new_event_loop
 T = TypeVar("T")
 
 _SCRATCH = 64 * KIB
+_log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _current: IOThread | None = None
@@ -47,6 +49,7 @@ class IOThread:
         self._forked_from: int | None = None
         self.scratch = memoryview(bytearray(_SCRATCH))
         self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="iris-io", daemon=True)
         self._thread.start()
 
@@ -78,7 +81,13 @@ class IOThread:
     def _run(self) -> None:
         keep_freed_memory()
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self._stopping:
+            try:
+                self.loop.run_forever()
+            except Exception:  # memory is short, say: what the loop has lost, nobody can tell
+                raise
+            except BaseException:  # every call of the process needs the loop
+                _log.exception("the I/O thread goes on after what was to end it")
 
     def abandon(self) -> None:
         """Have nothing wait for the thread any more. In a forked child, which does not have it."""
@@ -99,6 +108,7 @@ class IOThread:
             self.run(close_all()).result(timeout + 0.5)
         except (TimeoutError, RuntimeError):
             pass
+        self._stopping = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(1)
 

@@ -27,6 +27,7 @@ from iris_actor.rpc.incoming_call import Caller, IncomingCall
 from iris_actor.rpc.io_thread import IOThread, io_thread
 from iris_actor.rpc.outgoing_call import Status, failure
 from iris_actor.rpc.server_session import ServerLoad
+from iris_actor.rpc.unsendable import why_unsendable
 
 
 class JsonCall(IncomingCall):
@@ -63,7 +64,8 @@ class JsonCall(IncomingCall):
         try:
             text = dump_json(value).decode()
         except SerializationError as error:
-            self.send_failure(Status.SERIALIZATION, f"its result: {error}", may_have_run=True)
+            why = why_unsendable(self.method, value, error)
+            self.send_failure(Status.SERIALIZATION, f"its result: {why}", may_have_run=True)
         else:
             self._send(pb.CallResponse(result_json=text))
 
@@ -91,10 +93,9 @@ class JsonCall(IncomingCall):
     def close(self) -> None:
         """The response is out, or nobody waits for it. In the I/O thread."""
         if not self.finished:
-            self.finished = self.cancelled = True
+            self.finished = True
             self._load.finished(self)
-            if self.on_cancel is not None:
-                self.on_cancel()
+            self.cancel()
 
     def _send(self, response: pb.CallResponse) -> None:
         def send() -> None:

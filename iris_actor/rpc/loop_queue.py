@@ -6,25 +6,31 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from weakref import WeakKeyDictionary
 
 
 class LoopQueue:
-    """Runs functions in `loop`, in the order they were handed over. Thread-safe."""
+    """Runs functions in `loop`, in the order they were handed over. Thread-safe.
+
+    They run in a context of the queue's own, so that nothing that starts there takes over context variables
+    of whoever happened to wake the loop.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = Context()
         self._ready: deque[Callable[[], None]] = deque()
         self._scheduled = False
 
     def call_soon(self, fn: Callable[[], None]) -> None:
-        """Run `fn` in the loop. `fn` must neither block nor raise. With the loop closed it is dropped."""
+        """Run `fn` in the loop. `fn` must not block. With the loop closed it is dropped."""
         self._ready.append(fn)
         # Read after the append, cleared before the drain: whoever sees True is still drained.
         if not self._scheduled:
             self._scheduled = True
             try:
-                self._loop.call_soon_threadsafe(self._drain)
+                self._loop.call_soon_threadsafe(self._drain, context=self._context)
             except RuntimeError:  # closed, with whoever waited there
                 self._ready.clear()
             except BaseException:  # Ctrl-C just here: the next one has to wake it
@@ -39,8 +45,14 @@ class LoopQueue:
     def _drain(self) -> None:
         self._scheduled = False
         ready = self._ready
-        for _ in range(len(ready)):
-            ready.popleft()()
+        try:
+            for _ in range(len(ready)):
+                ready.popleft()()
+        except BaseException:  # one that failed must not keep the others waiting for the next
+            if ready and not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._drain, context=self._context)
+            raise
         # What came meanwhile takes the next turn of the loop, so that its other work is not starved;
         # whoever appended it has seen the flag down and scheduled that turn.
 

@@ -9,9 +9,10 @@ from typing import Any
 from iris_actor.deadline import Deadline
 from iris_actor.program_exit import is_program_exit
 from iris_actor.rpc.incoming_call import Caller
+from iris_actor.rpc.watched import Watched
 
 
-class TaskCall:
+class TaskCall(Watched):
     """One running task.
 
     Args:
@@ -27,6 +28,8 @@ class TaskCall:
 
     chain: tuple[str, ...] = ()
     """Nobody is known to wait for a task: its submitter goes on."""
+    loop = None
+    """A task runs in a thread."""
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class TaskCall:
         self.deadline = deadline
         self.trace = trace
         self._told = told
+        self._watchers = None
 
     @property
     def method(self) -> str:

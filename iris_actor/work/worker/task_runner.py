@@ -136,6 +136,7 @@ class TaskRunner:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._defined: dict[int, Any] = {}
         self._told: set[int] = set()
+        self._call: TaskCall | None = None  # of the last task that began
         self._place = Place()
         self._stopping = False
         self.busy = False  # whether a task's own code may be running
@@ -185,8 +186,14 @@ class TaskRunner:
         return taken
 
     def tell_to_stop(self, seq: int, *, drop: bool) -> bool:
-        """Have a task's `call_context()` say that it is cancelled; see `Worker.stop`. In the event loop."""
+        """Have a task's `call_context()` say that it is cancelled, and end the calls that it waits for.
+
+        See `Worker.stop`. In the event loop.
+        """
         self._told.add(seq)
+        call = self._call
+        if call is not None and call.seq == seq:
+            io_thread().call_soon(call.tell_watchers)
         return drop and bool(self.withdraw(seq))
 
     def stop(self) -> None:
@@ -277,7 +284,7 @@ class TaskRunner:
         deadline = None if task.timeout is None else Deadline(begun + task.timeout)
         if deadline is not None or begun - started > NOTABLE:
             self._pen.write(task.seq, begun, begun=True)
-        call = TaskCall(task.seq, function, caller, deadline, task.trace, self._told)
+        self._call = call = TaskCall(task.seq, function, caller, deadline, task.trace, self._told)
         served = _current.set(CallContext(call, self.actor_name, ""))
         traced = None if task.trace is None else trace_context.set(task.trace)
         try:
