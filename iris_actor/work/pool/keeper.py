@@ -13,6 +13,7 @@ takes long (initializer, end of a process) is waited for by a state with a due t
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import traceback
@@ -23,6 +24,8 @@ from queue import Empty, SimpleQueue
 
 from iris_actor import signals
 from iris_actor.actor.callbacks import is_callback_thread
+from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.serial_thread import start_serial_threads
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import Launch, ReplicaState, ReplicaStatus
 from iris_actor.work.pool.config import WorkerPoolConfig
@@ -42,6 +45,9 @@ UNWIND = 1.0
 """Seconds between SIGTERM, which raises SystemExit in a task that does not stop, and SIGKILL."""
 TICK = 0.05
 """Seconds between looks while something is likely to change without notice."""
+
+EXIT_STARTS_NO_THREADS = (3, 12) <= sys.version_info < (3, 12, 3)
+"""Whether CPython starts no threads any more when the main thread has ended (gh-113964)."""
 
 _ALIVE = frozenset({SlotState.STARTING, SlotState.SETTING_UP, SlotState.READY, SlotState.LOST})
 
@@ -86,12 +92,17 @@ class Keeper:
         self._size = Elasticity(self.dispatcher, config.bounds, config.idle_timeout)
         self._ending = False
         self._killed = False
+        self._prepared = threading.Event()
         self._polled: dict[Launch, tuple[ReplicaStatus, ...]] = {}
         self._thread = threading.Thread(target=self._run, name=f"iris-pool-{pool_name}", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def wait_prepared(self) -> None:
+        """Wait until all threads run that the pool may need, or it is clear that they never will."""
+        signals.wait(self._prepared.wait, None)
 
     def wake(self) -> None:
         """Have the thread look at everything soon."""
@@ -169,12 +180,14 @@ class Keeper:
             )
             while self._step():
                 monitor.start()  # once the first workers are on their way
+                self._prepare(client, monitor)
                 self._rest(self._next_look())
         except BaseException as error:
             text = "".join(traceback.format_exception_only(error)).strip()
             self.dispatcher.break_down(f"its workers cannot be managed: {text}", error)
             self._abandon()
         finally:
+            self._prepared.set()
             try:
                 if monitor is not None:
                     monitor.stop()
@@ -183,6 +196,13 @@ class Keeper:
                 with self._changed:
                     self._ending = True
                     self._changed.notify_all()
+
+    def _prepare(self, client: IrisClient, monitor: PoolMonitor) -> None:
+        if EXIT_STARTS_NO_THREADS and not self._prepared.is_set():
+            start_serial_threads()
+            io_thread()
+            monitor.wait_seen(client.resolver)  # by then the watch of the registry has its threads
+        self._prepared.set()
 
     def _rest(self, timeout: float | None) -> None:
         """Wait until somebody wakes us, or `timeout` seconds."""
