@@ -13,6 +13,14 @@ from iris_actor.unpatched import SimpleQueue
 
 _log = logging.getLogger(__name__)
 
+_all: list[SerialThread] = []
+
+
+def start_serial_threads() -> None:
+    """Start all that there are, for a time in which no thread can be started any more."""
+    for thread in _all:
+        thread.start()
+
 
 class SerialThread:
     """Runs functions in the order in which they are handed over; starts with the first. Thread-safe.
@@ -26,6 +34,7 @@ class SerialThread:
     def __init__(self, name: str) -> None:
         self._name = name
         self._begin()
+        _all.append(self)
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
@@ -39,6 +48,11 @@ class SerialThread:
         if queue is None:
             queue = self._start()
         queue.put(fn)
+
+    def start(self) -> None:
+        """Start the thread now, though there is nothing to do for it yet. Idempotent."""
+        if self._queue is None:
+            self._start()
 
     def is_current(self) -> bool:
         """Whether the caller runs in the thread, and must not wait for what that is to do itself."""

@@ -156,7 +156,6 @@ class LocalLauncher:
         self._lock = threading.Lock()  # guards all below, and every _Replica
         self._pump = OutputPump(sink)
         self._guardian: subprocess.Popen[bytes] | None = None
-        self._reaper: threading.Thread | None = None
         self._live: dict[int, tuple[_Replica, LocalLaunch]] = {}
         self._fresh: list[_Replica] = []
         self._closed = False
@@ -164,6 +163,9 @@ class LocalLauncher:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
+        # Now and not with the first launch: that may come when the interpreter exits.
+        self._reaper = threading.Thread(target=self._reap, name="iris-local-launcher", daemon=True)
+        self._reaper.start()
 
     @property
     def python(self) -> tuple[str, ...]:
@@ -205,8 +207,7 @@ class LocalLauncher:
         if not first:
             self._stopped.wait()
             return
-        if self._reaper is not None:
-            self._reaper.join()
+        self._reaper.join()
         if self._guardian is not None and self._guardian.stdin is not None:
             with suppress(OSError):
                 self._guardian.stdin.close()
@@ -238,9 +239,6 @@ class LocalLauncher:
                 bufsize=0,
             )
             _launchers.add(self)
-        if self._reaper is None:
-            self._reaper = threading.Thread(target=self._reap, name="iris-local-launcher", daemon=True)
-            self._reaper.start()
 
     def _start_replica(self, launch: LocalLaunch, index: int) -> None:
         spec = launch.spec

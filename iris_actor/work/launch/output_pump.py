@@ -100,12 +100,13 @@ class OutputPump:
         self._lock = threading.Lock()  # guards all below
         self._added: list[_Stream] = []
         self._wishes: list[_Wish] = []
-        self._thread: threading.Thread | None = None
         self._closing = False
         self._passed = 0  # how often something was passed on
         self._stuck_at = -1  # that number when somebody last waited in vain
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
+        self._thread = _PumpThread(self._run)
+        self._thread.start()
 
     def add(self, label: str, stdout: int, stderr: int) -> Output:
         """Read the two descriptors, which are the pump's from now on, until they end."""
@@ -116,9 +117,6 @@ class OutputPump:
             if self._closing:
                 raise RuntimeError("the output pump is closed")
             self._added.extend(streams)
-            if self._thread is None:
-                self._thread = _PumpThread(self._run)
-                self._thread.start()
             os.write(self._wake_write, b"+")
         return Output(self, *streams)
 
@@ -132,9 +130,8 @@ class OutputPump:
             if self._closing:
                 return
             self._closing = True
-            thread = self._thread
             os.write(self._wake_write, b".")
-        if thread is not None and not self._join(thread, timeout):
+        if not self._join(self._thread, timeout):
             return  # the sink is stuck; the descriptors are still in its hands
         os.close(self._wake_read)
         os.close(self._wake_write)

@@ -101,11 +101,6 @@ class Dispatcher:
         self._seqs = itertools.count(FIRST_TASK)
         self._batch_ids = itertools.count(1)
 
-    @staticmethod
-    def warm_up() -> None:
-        """Start the thread that gives tasks to workers where the main thread submits them."""
-        _pumps.run(int)
-
     def submit(
         self,
         fn: Callable[..., Any],

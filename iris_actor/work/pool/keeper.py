@@ -23,7 +23,9 @@ from functools import partial
 from queue import Empty
 
 from iris_actor import signals
-from iris_actor.actor.callbacks import is_callback_thread, run_callback
+from iris_actor.actor.callbacks import is_callback_thread
+from iris_actor.rpc.io_thread import io_thread
+from iris_actor.rpc.serial_thread import start_serial_threads
 from iris_actor.unpatched import SimpleQueue
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import Launch, ReplicaState, ReplicaStatus
@@ -45,9 +47,8 @@ UNWIND = 1.0
 TICK = 0.05
 """Seconds between looks while something is likely to change without notice."""
 
-_EXIT_STARTS_NOTHING = (3, 12) <= sys.version_info < (3, 12, 3)
-"""Whether an interpreter that ends starts neither threads nor processes although its hooks still run
-(python/cpython gh-113964)."""
+EXIT_STARTS_NO_THREADS = (3, 12) <= sys.version_info < (3, 12, 3)
+"""Whether CPython starts no threads any more when the main thread has ended (gh-113964)."""
 
 _ALIVE = frozenset({SlotState.STARTING, SlotState.SETTING_UP, SlotState.READY, SlotState.LOST})
 
@@ -58,7 +59,6 @@ class Keeper:
     Attributes:
         dispatcher: of the pool.
         shut: whether the pool takes no more tasks.
-        begun: whether all that a task needs is there, should the interpreter end now; see `wait_begun`.
         forked_from: the pool's process, in a child that was forked from it; None in that process itself.
 
     Args:
@@ -79,7 +79,6 @@ class Keeper:
     ) -> None:
         self.dispatcher = Dispatcher(config, prefetch=prefetch, wake=self.wake)
         self.shut = False
-        self.begun = not _EXIT_STARTS_NOTHING
         self.forked_from: int | None = None
         self._name = pool_name
         self._config = config
@@ -94,12 +93,17 @@ class Keeper:
         self._size = Elasticity(self.dispatcher, config.bounds, config.idle_timeout)
         self._ending = False
         self._killed = False
+        self._prepared = threading.Event()
         self._polled: dict[Launch, tuple[ReplicaStatus, ...]] = {}
         self._thread = threading.Thread(target=self._run, name=f"iris-pool-{pool_name}", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def wait_prepared(self) -> None:
+        """Wait until all threads run that the pool may need, or it is clear that they never will."""
+        signals.wait(self._prepared.wait, None)
 
     def wake(self) -> None:
         """Have the thread look at everything soon."""
@@ -152,33 +156,6 @@ class Keeper:
         with self._lock:
             return signals.wait(partial(self._changed.wait_for, settled), timeout)
 
-    def wait_begun(self) -> None:
-        """Wait until a worker can be reached, or nobody can tell how long that may take.
-
-        For a submit, where the exit hook could not start what the task needs.
-        """
-        with self._lock:
-            signals.wait(partial(self._changed.wait_for, lambda: self.begun), None)
-
-    def _look_whether_begun(self) -> None:
-        if self.begun:
-            return
-        with self._changed:
-            slots = self.dispatcher.slots
-            launches = [launch for launch, _ in self._polled.items()]
-            waits = bool(launches) and all(
-                replica.state is ReplicaState.PENDING
-                for launch in launches
-                for replica in self._polled[launch]
-            )
-            if (
-                waits
-                or any(slot.link is not None for slot in slots)
-                or self.dispatcher.queue.broken is not None
-            ):
-                self.begun = True
-                self._changed.notify_all()
-
     @property
     def ready(self) -> int:
         """How many workers are ready."""
@@ -189,9 +166,6 @@ class Keeper:
     def _run(self) -> None:
         monitor: PoolMonitor | None = None
         try:
-            # These threads could not be started later, when the interpreter ends.
-            run_callback(int)
-            self.dispatcher.warm_up()
             self._client = client = self._connect()
             self._starter = WorkerStarter(
                 client,
@@ -207,20 +181,29 @@ class Keeper:
             )
             while self._step():
                 monitor.start()  # once the first workers are on their way
+                self._prepare(client, monitor)
                 self._rest(self._next_look())
         except BaseException as error:
             text = "".join(traceback.format_exception_only(error)).strip()
             self.dispatcher.break_down(f"its workers cannot be managed: {text}", error)
             self._abandon()
         finally:
+            self._prepared.set()
             try:
                 if monitor is not None:
                     monitor.stop()
                 self._disconnect()
             finally:
                 with self._changed:
-                    self._ending = self.begun = True
+                    self._ending = True
                     self._changed.notify_all()
+
+    def _prepare(self, client: IrisClient, monitor: PoolMonitor) -> None:
+        if EXIT_STARTS_NO_THREADS and not self._prepared.is_set():
+            start_serial_threads()
+            io_thread()
+            monitor.wait_seen(client.resolver)  # by then the watch of the registry has its threads
+        self._prepared.set()
 
     def _rest(self, timeout: float | None) -> None:
         """Wait until somebody wakes us, or `timeout` seconds."""
@@ -252,7 +235,6 @@ class Keeper:
         for slot in list(self.dispatcher.slots):
             self._look_at(slot)
         self.dispatcher.withdrawal.look()
-        self._look_whether_begun()
         return True
 
     def _next_look(self) -> float | None:

@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from iris_actor.actor.resolver import Resolver
 from iris_actor.actor.server import ActorServer
+from iris_actor.deadline import Deadline
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.pool_directory import PoolDirectory, PoolEntry
@@ -169,6 +171,21 @@ class PoolMonitor:
             except RuntimeError as error:  # the process may have no more threads, or is about to exit
                 self._stopped, self._thread = True, None
                 _log.warning("pool %r cannot be watched: %s", self._pool, error)
+
+    def wait_seen(self, resolver: Resolver) -> None:
+        """Wait, for a bounded time, until `resolver` has heard of the monitor in the registry."""
+        thread = self._thread
+        if thread is None:
+            return
+        deadline = Deadline.after(_PATIENCE)
+        thread.join(deadline.remaining)
+        seen = threading.Event()
+        unsubscribe = resolver.subscribe(monitor_name(self._pool), seen.set)
+        try:
+            if resolver.resolve(monitor_name(self._pool)).is_empty:
+                seen.wait(deadline.remaining)
+        finally:
+            unsubscribe()
 
     def stop(self) -> None:
         """Serve no more. Idempotent."""

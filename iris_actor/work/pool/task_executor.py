@@ -82,7 +82,7 @@ class TaskExecutor(Executor):
         check_open(self._keeper)
         if not callable(fn):
             raise TypeError(f"submit() needs a callable, got {fn!r}")
-        return _submit(self._keeper, fn, args, kwargs, self._options)
+        return self._keeper.dispatcher.submit(fn, args, kwargs, self._options)
 
     def map(
         self,
@@ -149,8 +149,8 @@ class TaskExecutor(Executor):
                 return mine.submit(fn, *item)
             check_open(keeper)
             if chunksize == 1:
-                return _submit(keeper, fn, item, {}, options)
-            return _submit(keeper, fn, item, {}, options, spread=True, weight=len(item))
+                return dispatcher.submit(fn, item, {}, options)
+            return dispatcher.submit(fn, item, {}, options, spread=True, weight=len(item))
 
         feed = MapFeed(
             submit,
@@ -180,15 +180,6 @@ class TaskExecutor(Executor):
     def _max_workers(self) -> int:
         """What some libraries (dask) ask an executor for, by the name that it has in the standard library."""
         return self._keeper.bounds[1]
-
-
-def _submit(
-    keeper: Keeper, fn: Callable[..., Any], args: Any, kwargs: Any, options: TaskOptions, **how: Any
-) -> TaskFuture[Any]:
-    future = keeper.dispatcher.submit(fn, args, kwargs, options, **how)
-    if not keeper.begun:
-        keeper.wait_begun()
-    return future
 
 
 def check_not_forked(keeper: Keeper) -> None:

@@ -35,7 +35,7 @@ from iris_actor.work.launch.progress_bars import shares_lock
 from iris_actor.work.launch.resource_spec import ResourceSpec
 from iris_actor.work.pool.config import WorkerPoolConfig, check_bounds
 from iris_actor.work.pool.exit_hook import at_exit
-from iris_actor.work.pool.keeper import Keeper
+from iris_actor.work.pool.keeper import EXIT_STARTS_NO_THREADS, Keeper
 from iris_actor.work.pool.pool_status import PoolStatus
 from iris_actor.work.pool.task_executor import TaskExecutor, check_not_forked, check_open
 from iris_actor.work.pool.task_options import TaskOptions
@@ -132,6 +132,8 @@ class WorkerPool(TaskExecutor):
         self._finalizer = weakref.finalize(self, self._maps.end_with, keeper.end)
         self._finalizer.atexit = False
         self._keeper.start()
+        if EXIT_STARTS_NO_THREADS:
+            self._keeper.wait_prepared()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks, finish those that were submitted, and end the workers. Idempotent.
