@@ -201,9 +201,9 @@ def test_a_listener_that_says_nothing_is_told_when_it_had_its_time():
         lookup_at(address, resolve_timeout=0.5).call(timeout=40).echo(1)
 
 
-def test_calls_go_to_a_server_that_fits_while_others_do_not(plain, tls):
-    with listener(b"SSH-2.0-x\r\n") as ssh:
-        resolver = FixedResolver({NAME: [tls, ssh, plain]}, namespace="test")
+def test_calls_go_to_a_server_that_fits_while_others_do_not(tls):
+    with hosting(Lab()) as plain, listener(b"SSH-2.0-x\r\n") as ssh:
+        resolver = FixedResolver({NAME: [tls, ssh, plain.address]}, namespace="test")
         pool = resolver.lookup(NAME)
         assert [pool.call(timeout=20).echo(number) for number in range(12)] == list(range(12))
 
