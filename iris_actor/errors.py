@@ -5,8 +5,10 @@
     IrisError
     ├── InvalidNameError (ValueError)            a segment, job id or actor name breaks the naming rule
     ├── InvalidURLError (ValueError)             a registry URL that cannot be understood
+    ├── InvalidAddressError (ValueError)         what should be host:port, a host or a port, and is none
     ├── InsecureServerError (ValueError)         a server asked to listen beyond loopback without credentials
     ├── AddressInUseError (OSError)              the port a server was told to bind is taken
+    ├── AddressUnusableError (OSError)           the address cannot be bound here for another reason
     ├── OutsideJobError (RuntimeError)           iris_ctx() where there is no job
     ├── ForkedProcessError (RuntimeError)        use after fork of a process that was already connected
     ├── PatchedThreadsError (RuntimeError)       use where `threading` makes green threads
@@ -90,6 +92,16 @@ class InvalidURLError(IrisError, ValueError):
         self.reason = reason
 
 
+class InvalidAddressError(IrisError, ValueError):
+    """What is given as an address, a host or a port is none. `rule` says what `value` should be."""
+
+    def __init__(self, value: object, rule: str) -> None:
+        shown = repr(value)
+        super().__init__(f"bad address {shown if len(shown) < 200 else shown[:200] + '...'}: {rule}")
+        self.value = value
+        self.rule = rule
+
+
 class InsecureServerError(IrisError, ValueError):
     """A server was asked to listen beyond loopback without credentials."""
 
@@ -107,8 +119,28 @@ class AddressInUseError(IrisError, OSError):
     errno = errno.EADDRINUSE
 
     def __init__(self, address: str) -> None:
-        super().__init__(f"cannot serve on {address}: the address is already in use or cannot be bound")
+        super().__init__(f"cannot serve on {address}: the address is already in use")
         self.address = address
+
+
+class AddressUnusableError(IrisError, OSError):
+    """The address that a server was told to bind cannot be bound, and not because it is taken.
+
+    Attributes:
+        address: what was to be bound.
+        reason: what the operating system said: the address is not this machine's, this process may not take
+            the port, there is no host of that name.
+        errno: its number, as in other OSErrors: ``errno.EADDRNOTAVAIL``, ``errno.EACCES``; for a host that
+            cannot be resolved that of ``socket.gaierror``.
+    """
+
+    errno: int | None = None  # not OSError's own, which a pickle would lose
+
+    def __init__(self, address: str, number: int | None, reason: str) -> None:
+        super().__init__(f"cannot serve on {address}: {reason}")
+        self.address = address
+        self.errno = number
+        self.reason = reason
 
 
 class OutsideJobError(IrisError, RuntimeError):

@@ -8,6 +8,7 @@ from typing import Any
 from iris_actor.actor.environment import Environment
 from iris_actor.actor.resolve_result import ResolveResult
 from iris_actor.actor.resolver import Resolver
+from iris_actor.address import Address
 from iris_actor.registry.endpoint import ActorId, Endpoint
 from iris_actor.rpc.credentials import Credentials
 
@@ -16,12 +17,13 @@ class FixedResolver(Resolver):
     """Resolves names from a fixed table: for servers without a registry, and for tests.
 
     Args:
-        addresses: for each actor name the ``host:port`` of its servers, one or several.
+        addresses: for each actor name the ``host:port`` of its servers, one or several. An IPv6 host stands
+            in brackets.
         namespace: as for other resolvers.
         credentials: what the servers ask for.
 
     Raises:
-        ValueError: for an address that is not ``host:port``.
+        InvalidAddressError: (a ValueError) for an address that is not ``host:port``.
         InvalidNameError: (a ValueError) for a bad name.
     """
 
@@ -42,7 +44,8 @@ class FixedResolver(Resolver):
         for name, given in self._addresses.items():
             full = self.qualify(name)
             self._endpoints[full] = tuple(
-                Endpoint(name=full, actor_id=ActorId(""), address=_checked(address)) for address in given
+                Endpoint(name=full, actor_id=ActorId(""), address=str(Address.parse(address)))
+                for address in given
             )
 
     def resolve(self, name: str) -> ResolveResult:
@@ -69,13 +72,6 @@ class FixedResolver(Resolver):
 
     def __repr__(self) -> str:
         return f"FixedResolver({self._addresses!r}, namespace={self.namespace!r})"
-
-
-def _checked(address: str) -> str:
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"an address is host:port with a port from 1 to 65535, got {address!r}")
-    return address
 
 
 def _fixed_resolver(

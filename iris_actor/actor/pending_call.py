@@ -19,11 +19,13 @@ from iris_actor.codec import EMPTY, Body
 from iris_actor.deadline import Deadline
 from iris_actor.errors import (
     ActorNotFoundError,
+    AuthenticationError,
     BackpressureError,
     CallCancelledError,
     CallError,
     ConnectionLostError,
     DeadlineExceededError,
+    ProtocolError,
     ServerUnavailableError,
 )
 from iris_actor.registry.endpoint import Endpoint
@@ -33,6 +35,8 @@ from iris_actor.rpc.io_thread import io_thread, is_forked
 from iris_actor.rpc.outgoing_call import OutgoingCall
 
 _AGAIN = Backoff(first=0.02, most=1.0)
+_MOST_REFUSALS = 3
+"""Servers that may refuse the caller, or be none of ours, before a call gives up though there are others."""
 
 
 class CallPolicy:
@@ -69,6 +73,7 @@ class PendingCall(OutgoingCall):
 
     _looks = 0  # for an endpoint that takes it, since the search began
     _retries = 0  # after its server was lost
+    _refusals = 0  # by servers that do not fit
     _over = False
     _pinned: Endpoint | None = None
     _endpoint: Endpoint | None = None
@@ -328,6 +333,13 @@ class PendingCall(OutgoingCall):
             self._looking_until = None  # it was received: a new search begins
         elif isinstance(error, ServerUnavailableError | ActorNotFoundError) and not error.may_have_run:
             policy.routes.failed(self._endpoint, _without_target(error))  # type: ignore[arg-type]
+        elif isinstance(error, AuthenticationError | ProtocolError) and not error.may_have_run:
+            # No attempt mends it, but one of several servers may be wrong: TLS on some of them, or a stranger
+            # on the port of one that is gone.
+            self._refusals += 1
+            if self._pinned is not None or self._refusals > _MOST_REFUSALS:
+                return False
+            return policy.routes.pass_over(self._endpoint, _without_target(error))  # type: ignore[arg-type]
         else:
             return False
         return self._pinned is None

@@ -141,6 +141,19 @@ class Routes:
         # Not here: this may be the I/O thread, and a handler of the log is the user's.
         run_callback(partial(_log.info, text, endpoint.address, self._name[1:], what))
 
+    def pass_over(self, endpoint: Endpoint, reason: str) -> bool:
+        """Set `endpoint` aside, whose server no attempt will reach, if another one is there to be called.
+
+        Returns:
+            Whether there is one.
+        """
+        now = time.monotonic()
+        keys = {_key(other) for other in self.known() or ()} - {_key(endpoint)}
+        if all(self._aside.get(key, _NEVER).until > now for key in keys):
+            return False
+        self.failed(endpoint, reason)
+        return True
+
     def next_return(self) -> float:
         """Seconds until the first endpoint that was set aside may be tried again."""
         now = time.monotonic()

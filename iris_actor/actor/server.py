@@ -23,6 +23,7 @@ from iris_actor import signals
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.actor.environment import Environment
 from iris_actor.actor.hosted_actor import HostedActor
+from iris_actor.address import Address
 from iris_actor.forked_child import isolate_in_child
 from iris_actor.naming import qualify
 from iris_actor.registry import connect_registry
@@ -46,9 +47,11 @@ class ActorServer:
             server by its address).
         namespace: namespace of actor names that are not absolute. None takes the job's, and
             ``"default"`` outside a job.
-        host: address to bind. Anything but loopback needs credentials, or `insecure`.
+        host: name or address to bind; an IPv6 address with or without brackets, ``::`` or ``0.0.0.0`` for all
+            interfaces. Anything but loopback needs credentials, or `insecure`.
         port: port to bind; 0 lets the kernel choose a free one.
-        advertise_host: host that callers are told; None takes ``IRIS_ADVERTISE_HOST``, else `host`.
+        advertise_host: host that callers are told; None takes ``IRIS_ADVERTISE_HOST``, else `host`, and for
+            all interfaces this machine's name, or its address if the name leads nowhere.
         credentials: what callers must show.
         insecure: serve beyond loopback without credentials. Whoever can connect can then run code.
         limits: how much to take on.
@@ -56,6 +59,7 @@ class ActorServer:
 
     Raises:
         InsecureServerError: (a ValueError) for a host beyond loopback without credentials.
+        InvalidAddressError: (a ValueError) for a host or port that is none.
         InvalidURLError: (a ValueError) for a registry URL that cannot be understood.
         InvalidNameError: (a ValueError) for a bad namespace.
         ForkedProcessError: in a process forked from one that used iris_actor.
@@ -83,11 +87,11 @@ class ActorServer:
         environment = Environment.read()
         self.namespace = environment.namespace(namespace)
         self._job_id = str(environment.job_id or "")
-        self._advertised = environment.advertised(host, advertise_host)
+        bound = Address(host, port)
+        self._advertised = environment.advertised(bound, advertise_host)
         self._rpc = RpcServer(
             self,
-            host=host,
-            port=port,
+            address=bound,
             credentials=credentials,
             insecure=insecure,
             limits=limits or Limits(),
@@ -222,8 +226,7 @@ class ActorServer:
     @property
     def address(self) -> str:
         """``host:port`` that callers are told. Before the server serves, the port may still be 0."""
-        host = f"[{self._advertised}]" if ":" in self._advertised else self._advertised
-        return f"{host}:{self._rpc.port}"
+        return str(Address(self._advertised, self._rpc.port))
 
     @property
     def in_flight(self) -> int:
@@ -234,7 +237,9 @@ class ActorServer:
         """Bind, announce what is registered, and serve in the background; returns the bound port.
 
         Raises:
-            AddressInUseError: (an OSError) when the port is taken.
+            AddressInUseError: (an OSError) the port is taken.
+            AddressUnusableError: (an OSError) the address cannot be bound for another reason: it is not this
+                machine's, the port is not for this process, there is no such host.
             RegistryUnavailableError: when the registry cannot be reached; nothing is served then.
             RuntimeError: when the server was stopped.
             ForkedProcessError: in a process forked from the one that made this.
@@ -260,8 +265,8 @@ class ActorServer:
         Signals are only handled when this is called in the main thread.
 
         Raises:
-            AddressInUseError, RegistryUnavailableError, RuntimeError, ForkedProcessError: as
-                `serve_background`.
+            AddressInUseError, AddressUnusableError, RegistryUnavailableError, RuntimeError,
+                ForkedProcessError: as `serve_background`.
         """
         self.serve_background()
         came = 0

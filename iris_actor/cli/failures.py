@@ -47,6 +47,7 @@ def exit_code(error: BaseException) -> ExitCode:
                 UsageError,
                 errors.InvalidNameError,
                 errors.InvalidURLError,
+                errors.InvalidAddressError,
                 errors.InsecureServerError,
                 errors.OutsideJobError,
             ),

@@ -148,12 +148,11 @@ def ask(entry: PoolEntry) -> dict[str, Any]:
     Raises:
         CallError: one of its kinds, when there is no answer.
     """
+    from iris_actor.address import Address
     from iris_actor.errors import ServerUnavailableError
     from iris_actor.rpc.json_call import call_json
-    from iris_actor.rpc.server import is_loopback
 
-    host = entry.address.rpartition(":")[0]
-    if is_loopback(host) and entry.host not in {"", socket.gethostname()}:
+    if Address.parse(entry.address).is_loopback and entry.host not in {"", socket.gethostname()}:
         raise ServerUnavailableError(
             f"pool {entry.pool!r} can only be watched on its driver's machine, {entry.host}: its server"
             f" listens at {entry.address}"

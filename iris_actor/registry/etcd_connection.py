@@ -26,9 +26,11 @@ from typing import Any, TypeVar
 
 import grpc
 
+from iris_actor.address import Address
 from iris_actor.deadline import Deadline
 from iris_actor.errors import InvalidURLError, RegistryError, RegistryUnavailableError
 from iris_actor.grpc_settings import ETCD_PATIENCE_MS
+from iris_actor.listener import PATIENCE, FaultKind, TLSFiles, find_fault
 from iris_actor.registry.etcd_failure import EtcdFailure, Kind
 from iris_actor.registry.etcd_stubs import etcd3, etcdrpc
 from iris_actor.registry.reachability import Reachability
@@ -57,6 +59,8 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     # Closing one channel must not leave its connection to others in this process.
     ("grpc.use_local_subchannel_pool", 1),
+    # gRPC obeys http_proxy, https_proxy and grpc_proxy, for addresses of this host and this cluster too.
+    ("grpc.enable_http_proxy", 0),
 ]
 
 
@@ -64,7 +68,8 @@ class _Member:
     """One endpoint of etcd: an etcd3 client, and the token it was given. Guarded by the connection's lock."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self.address = Address.parse(address)
+        self.answered = False
         self.client: Client = None
         self.token: str | None = None
 
@@ -118,7 +123,7 @@ class EtcdConnection:
             try:
                 answer = operation(self._view(member, timeout))
             except Exception as error:
-                failure = EtcdFailure.of(error)
+                failure = self._examined(member, EtcdFailure.of(error), deadline.remaining)
                 if failure.kind is Kind.UNAUTHENTICATED and self.url.user and not reauthenticated:
                     reauthenticated = True
                     self._drop_token(member)
@@ -134,6 +139,7 @@ class EtcdConnection:
                     # gRPC's own exception has nothing to add to its words, which are in the message.
                     raise failure.error(str(self.url), doing, self._reachability.since) from None
             else:
+                member.answered = True
                 self.answered()
                 return answer
             if pause > 0:
@@ -156,6 +162,7 @@ class EtcdConnection:
         try:
             client = self._view(member, self._attempt_timeout)
             _reach(client, min(self._attempt_timeout, REACH_TIMEOUT))
+            member.answered = True
             yield client
         except RegistryUnavailableError:
             self._move_on(member)
@@ -164,7 +171,7 @@ class EtcdConnection:
             self._drop_token(member)
             raise
         except (grpc.RpcError, etcd3.Etcd3Exception, ValueError) as error:
-            failure = EtcdFailure.of(error)
+            failure = self._examined(member, EtcdFailure.of(error), REACH_TIMEOUT)
             self._drop_token(member)
             if failure.kind is Kind.ABSENT:
                 if self._answers == answers:  # it never worked
@@ -260,8 +267,21 @@ class EtcdConnection:
         view.metadata = None if token is None else (("token", token),)
         return view
 
-    def _connect(self, address: str) -> Client:
-        host, _, port = address.rpartition(":")
+    def _examined(self, member: _Member, failure: EtcdFailure, seconds: float) -> EtcdFailure:
+        """`failure`, or what is wrong with an endpoint that has never answered, if that is found in time."""
+        if failure.kind is not Kind.ABSENT or member.answered or seconds <= 0 or self._closed.is_set():
+            return failure
+        url = self.url
+        tls = None if url.ca is None else TLSFiles(url.ca, url.cert, url.key)
+        fault = find_fault(member.address, tls, min(PATIENCE, seconds / 3))
+        if fault is None:
+            return failure
+        # No attempt will mend these; another endpoint may.
+        final = fault.kind in {FaultKind.CREDENTIALS, FaultKind.STRANGER} and len(self._members) == 1
+        return EtcdFailure(Kind.REFUSED if final else Kind.ABSENT, fault.sentence)
+
+    def _connect(self, address: Address) -> Client:
+        host, _, port = address.target.rpartition(":")
         url = self.url
         try:
             return etcd3.Etcd3Client(

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from iris_actor.address import Address
 from iris_actor.deadline import Deadline
-from iris_actor.errors import AddressInUseError, RegistryError, RegistryUnavailableError
+from iris_actor.errors import RegistryError, RegistryUnavailableError
 from iris_actor.registry.etcd_binary import find_etcd
 from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.ready_socket import ReadySocket
@@ -40,7 +41,9 @@ class EtcdProcess:
         start_timeout: seconds until etcd must be ready.
 
     Raises:
+        InvalidAddressError: (a ValueError) `port` is none.
         AddressInUseError: (an OSError) the port is taken.
+        AddressUnusableError: (an OSError) this process may not have it.
     """
 
     def __init__(
@@ -51,10 +54,11 @@ class EtcdProcess:
         options: Mapping[str, str] | None = None,
         start_timeout: float = 20.0,
     ) -> None:
+        address = Address("127.0.0.1", port)
         try:
             self._port = ReservedPort(port)
         except OSError as error:
-            raise AddressInUseError(f"127.0.0.1:{port}") from error
+            raise address.bind_error(error) from None
         self._peer_port = ReservedPort()
         self._data_dir = None if data_dir is None else Path(data_dir)
         self._options = dict(options or {})
@@ -269,9 +273,11 @@ class EtcdProcess:
 
 
 def _environment() -> dict[str, str]:
-    # etcd reads its options from there too; only the leave to run on an unusual machine stays the user's.
+    # etcd reads its options from there too; only the leave to run on an unusual machine stays the user's. And
+    # it may not ask a proxy for itself or for the other members.
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("ETCD_") or name == "ETCD_UNSUPPORTED_ARCH"
+        if (not name.startswith("ETCD_") or name == "ETCD_UNSUPPORTED_ARCH")
+        and not name.lower().endswith("_proxy")
     }

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import quote, unquote
 
-from iris_actor.errors import InvalidURLError
+from iris_actor.address import Address
+from iris_actor.errors import InvalidAddressError, InvalidURLError
 
 DEFAULT_PORT = 2379
 DEFAULT_PREFIX = "/iris"
@@ -15,8 +16,6 @@ DEFAULT_TTL = 10
 MAX_TTL = 86_400
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
-_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*)\Z")
-_HOST_V6 = re.compile(r"\[([0-9A-Fa-f:.%]+)\]\Z")
 _QUERY = ("ttl", "ca", "cert", "key")
 
 
@@ -130,16 +129,10 @@ class RegistryURL:
 
 
 def _host(shown: str, address: str) -> str:
-    host, colon, port = address.rpartition(":")
-    if not colon or address.endswith("]"):
-        host, port = address, str(DEFAULT_PORT)
-    if not host:
-        raise InvalidURLError(shown, "a host is missing")
-    if not (_HOST.match(host) or _HOST_V6.match(host)):
-        raise InvalidURLError(shown, f"{host!r} is no host name or address (IPv6 goes into brackets)")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise InvalidURLError(shown, f"bad port {port!r}")
-    return f"{host}:{int(port)}"
+    try:
+        return str(Address.parse(address, default_port=DEFAULT_PORT))
+    except InvalidAddressError as error:
+        raise InvalidURLError(shown, f"{address!r} in it: {error.rule}") from None
 
 
 def _prefix(shown: str, path: str) -> str:

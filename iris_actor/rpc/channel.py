@@ -23,6 +23,8 @@ _COMMON: list[tuple[str, Any]] = [
     # gRPC 1.85 waits for the answer to a ping by this one, and for keepalive by the one above.
     ("grpc.http2.ping_timeout_ms", SESSION_PATIENCE_MS),
     ("grpc.http2.max_pings_without_data", 0),
+    # gRPC obeys http_proxy, https_proxy and grpc_proxy, for addresses of this host and this cluster too.
+    ("grpc.enable_http_proxy", 0),
 ]
 
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [

@@ -20,6 +20,7 @@ import grpc
 import grpc.aio
 
 from iris_actor._proto import session_pb2 as pb
+from iris_actor.address import Address
 from iris_actor.codec import NONE, Body
 from iris_actor.deadline import Deadline
 from iris_actor.errors import (
@@ -33,7 +34,8 @@ from iris_actor.errors import (
 )
 from iris_actor.retry import Backoff
 from iris_actor.rpc.channel import CHANNEL_OPTIONS, CONNECT_METHOD
-from iris_actor.rpc.credentials import Credentials, open_channel
+from iris_actor.rpc.connecting import connection_error, not_ours, open_channel
+from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.io_thread import io_thread
 from iris_actor.rpc.lane import Lane, connect_lane
 from iris_actor.rpc.limits import RESUME_WINDOW, Limits
@@ -48,8 +50,6 @@ _CONNECT_TIMEOUT = 10.0
 _KNOCK_TIMEOUT = 2.0
 _RECONNECT = Backoff(first=0.02, most=1.0)
 _GOODBYE_TIMEOUT = 0.5
-_TLS_WORDS = ("handshake", "certificate", "erification", "SSL", "TLS")
-_SILENCE = "no answer"
 _WITH_BODY = frozenset({pb.OK, pb.EXCEPTION})
 
 
@@ -69,6 +69,7 @@ class ClientSession:
         on_close: Callable[[ClientSession], None] = lambda _: None,
     ) -> None:
         self.address = address
+        self._address = Address.parse(address)
         self.draining = False
         self.error: CallError | None = None
         self._credentials = credentials
@@ -89,7 +90,7 @@ class ClientSession:
         self._goodbye = ""
         self._broken = ""
         self._task: asyncio.Task[None] | None = None
-        self._watch = SessionWatch(self._link, address, credentials, self._server_lost)
+        self._watch = SessionWatch(self._link, self._address, credentials, self._server_lost)
         self._io.call_soon(self._begin)
 
     # --- callers' side, any thread ------------------------------------------------------------------
@@ -245,9 +246,11 @@ class ClientSession:
             if await self._one_stream():
                 give_up = Deadline.after(self._resume_window)
                 attempt = 0
-            elif not self._incarnation:
-                await self._suspect_tls()
-                raise ServerUnavailableError(f"cannot connect to {self.address}: {self._broken}")
+            else:
+                error = await connection_error(self._address, self._credentials, self._broken)
+                # A server that was there may come back, unless something else has its port now.
+                if not self._incarnation or not isinstance(error, ServerUnavailableError):
+                    raise error
             if give_up.passed:
                 raise ServerUnavailableError(f"lost the connection to {self.address}: {self._broken}")
             await asyncio.sleep(min(_RECONNECT.delay(attempt), give_up.remaining))
@@ -257,40 +260,24 @@ class ClientSession:
     async def _knock(self) -> None:
         # A server holds its port for as long as it lives, so a refusal means that it is gone: there is
         # no need to wait for the window to pass. gRPC's own error does not tell a refusal from the rest.
-        host, _, port = self.address.rpartition(":")
-        try:
-            _, writer = await asyncio.wait_for(
-                asyncio.open_connection(host.strip("[]"), int(port)), _KNOCK_TIMEOUT
-            )
-        except ConnectionRefusedError:
-            raise ServerUnavailableError(
-                f"lost the connection to {self.address}, where nothing listens any more"
-            ) from None
-        except (OSError, TimeoutError):
-            return  # says nothing: the next attempt tells
-        writer.close()
-
-    async def _suspect_tls(self) -> None:
-        """Raise if it must have been the handshake that failed.
-
-        A server that does not accept a certificate closes the connection without a word (TLS 1.3).
-        """
-        credentials = self._credentials
-        if credentials is not None and credentials.uses_tls and not self._broken.startswith(_SILENCE):
-            await self._knock()
-            raise AuthenticationError(
-                f"no secure connection to {self.address} (it may not accept this certificate): {self._broken}"
-            )
+        for one in self._address.candidates:
+            try:
+                _, writer = await asyncio.wait_for(
+                    asyncio.open_connection(one.host, one.port), _KNOCK_TIMEOUT
+                )
+            except ConnectionRefusedError:
+                continue
+            except (OSError, TimeoutError):
+                return  # says nothing: the next attempt tells
+            writer.close()
+            return
+        raise ServerUnavailableError(f"lost the connection to {self.address}, where nothing listens any more")
 
     async def _one_stream(self) -> bool:
         """Connect and carry packets until the stream breaks; whether it ever carried any."""
         credentials = self._credentials
         attached = False
-        try:
-            channel = open_channel(self.address, credentials, CHANNEL_OPTIONS)
-        except (OSError, ValueError) as error:
-            raise AuthenticationError(f"cannot use the credentials for {self.address}: {error}") from error
-        async with channel:
+        async with open_channel(self._address, credentials, CHANNEL_OPTIONS) as channel:
             stream = channel.stream_stream(CONNECT_METHOD)(
                 metadata=credentials.metadata() if credentials else None
             )
@@ -301,7 +288,7 @@ class ClientSession:
                 if not await self._over_lane(stream):
                     await self._over_stream(stream)
             except TimeoutError:
-                self._broken = f"{_SILENCE} within {_CONNECT_TIMEOUT:g} s"
+                self._broken = f"no answer within {_CONNECT_TIMEOUT:g} s"
             except grpc.aio.AioRpcError as error:
                 self._broken = self._examine(error)
             finally:
@@ -404,9 +391,9 @@ class ClientSession:
         details = error.details() or code.name
         if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
             raise AuthenticationError(f"{self.address} refused the caller: {details}") from error
-        if code is grpc.StatusCode.UNAVAILABLE and any(word in details for word in _TLS_WORDS):
-            raise AuthenticationError(f"no secure connection to {self.address}: {details}") from error
-        if code in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT}:
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            raise not_ours(self._address, details) from error
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
             raise ProtocolError(f"{self.address}: {details}") from error
         return f"{code.name}: {details}"
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import grpc.aio
 
 TOKEN_KEY = "authorization"  # noqa: S105 - the name of a header
 _SCHEME = "Bearer "
@@ -88,15 +87,3 @@ def server_credentials(credentials: Credentials) -> Any:
     pair = (_read(credentials.key), _read(credentials.cert))
     ca = _read(credentials.ca)
     return grpc.ssl_server_credentials([pair], root_certificates=ca, require_client_auth=ca is not None)
-
-
-def open_channel(
-    address: str, credentials: Credentials | None, options: Sequence[tuple[str, Any]]
-) -> grpc.aio.Channel:
-    """A channel to `address`, encrypted when the credentials say so. Call in the I/O thread."""
-    if credentials is None or not credentials.uses_tls:
-        return grpc.aio.insecure_channel(address, options=options)
-    if credentials.server_name:
-        options = [*options, ("grpc.ssl_target_name_override", credentials.server_name)]
-    tls = grpc.ssl_channel_credentials(_read(credentials.ca), _read(credentials.key), _read(credentials.cert))
-    return grpc.aio.secure_channel(address, tls, options=options)

@@ -11,18 +11,20 @@ import grpc
 import grpc.aio
 
 from iris_actor._proto import session_pb2 as pb
+from iris_actor.address import Address
 from iris_actor.codec import dump_json, exception_text, load_json
 from iris_actor.deadline import Deadline
 from iris_actor.errors import (
     AuthenticationError,
+    CallError,
     DeadlineExceededError,
     ProtocolError,
     RemoteError,
     SerializationError,
-    ServerUnavailableError,
 )
 from iris_actor.rpc.channel import CALL_METHOD, CHANNEL_OPTIONS, DESCRIBE_METHOD
-from iris_actor.rpc.credentials import Credentials, open_channel
+from iris_actor.rpc.connecting import connection_error, not_ours, open_channel
+from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.incoming_call import Caller, IncomingCall
 from iris_actor.rpc.io_thread import IOThread, io_thread
 from iris_actor.rpc.outgoing_call import Status, failure
@@ -131,6 +133,7 @@ def call_json(
     Raises:
         RemoteError: the method raised.
         CallError: one of its kinds, when there is no outcome.
+        InvalidAddressError: (a ValueError) `address` is none.
     """
     request = pb.CallRequest(
         actor=actor, method=method, args_json=args_json, kwargs_json=kwargs_json, timeout=timeout or 0.0
@@ -151,6 +154,7 @@ def describe(
 
     Raises:
         CallError: one of its kinds, when the server cannot be asked.
+        InvalidAddressError: (a ValueError) `address` is none.
     """
     request = pb.DescribeRequest(actor=actor)
     response: pb.DescribeResponse = _unary(
@@ -168,8 +172,10 @@ def _unary(
     timeout: float | None,
     credentials: Credentials | None,
 ) -> Any:
+    where = Address.parse(address)
+
     async def ask() -> Any:
-        async with open_channel(address, credentials, CHANNEL_OPTIONS) as channel:
+        async with open_channel(where, credentials, CHANNEL_OPTIONS) as channel:
             stub = channel.unary_unary(
                 path,
                 request_serializer=type(request).SerializeToString,
@@ -179,18 +185,25 @@ def _unary(
             try:
                 return await stub(request, timeout=timeout, metadata=metadata)
             except grpc.aio.AioRpcError as error:
-                raise _translated(error, address, target) from error
+                translated = _translated(error, where)
+                if translated is None:
+                    said = error.details() or error.code().name
+                    translated = await connection_error(where, credentials, said)
+                raise type(translated).of(target, str(translated)) from error
 
     return io_thread().run(ask()).result()
 
 
-def _translated(error: grpc.aio.AioRpcError, address: str, target: str) -> Exception:
+def _translated(error: grpc.aio.AioRpcError, address: Address) -> CallError | None:
+    """The error that `error` stands for; None for one that may have many causes."""
     code = error.code()
-    details = f"{address}: {error.details() or code.name}"
+    details = error.details() or code.name
     if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
-        return AuthenticationError.of(target, details)
+        return AuthenticationError(f"{address} refused the caller: {details}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceededError.of(target, f"no answer from {address} in time")
+        return DeadlineExceededError(f"no answer from {address} in time")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return not_ours(address, details)
     if code is grpc.StatusCode.UNAVAILABLE:
-        return ServerUnavailableError.of(target, details)
-    return ProtocolError.of(target, f"{code.name}: {details}")
+        return None
+    return ProtocolError(f"{address}: {code.name}: {details}")

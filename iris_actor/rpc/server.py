@@ -7,7 +7,6 @@ acknowledged, say goodbye, close the sessions, stop gRPC.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -20,8 +19,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from iris_actor._proto import session_pb2 as pb
+from iris_actor.address import Address
 from iris_actor.deadline import Deadline
-from iris_actor.errors import AddressInUseError, InsecureServerError, ProtocolError
+from iris_actor.errors import InsecureServerError, ProtocolError
+from iris_actor.rpc.binding import bound_server
 from iris_actor.rpc.channel import ACTORS_SERVICE, SERVER_OPTIONS, SESSION_SERVICE
 from iris_actor.rpc.credentials import Credentials, server_credentials
 from iris_actor.rpc.incoming_call import Caller
@@ -37,14 +38,6 @@ _HELLO_TIMEOUT = 10.0
 _FLUSH_TIMEOUT = 2.0
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether what gRPC logs is more than that a connection broke between its layers."""
     return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
@@ -55,10 +48,9 @@ class RpcServer:
 
     Args:
         dispatcher: who runs the calls.
-        host: address to bind.
-        port: port to bind; 0 lets the kernel choose.
+        address: what to bind; port 0 lets the kernel choose.
         credentials: what callers must show; None lets everybody in that can connect.
-        insecure: allow `host` to be reachable from elsewhere without credentials.
+        insecure: allow `address` to be reachable from elsewhere without credentials.
         limits: how much to take on.
 
     Raises:
@@ -69,17 +61,16 @@ class RpcServer:
         self,
         dispatcher: Dispatcher,
         *,
-        host: str,
-        port: int,
+        address: Address,
         credentials: Credentials | None,
         insecure: bool,
         limits: Limits,
     ) -> None:
-        if credentials is None and not insecure and not is_loopback(host):
-            raise InsecureServerError(host)
+        if credentials is None and not insecure and not address.is_loopback:
+            raise InsecureServerError(address.host)
         self.incarnation = uuid.uuid4().hex
-        self.port = port
-        self._host = host
+        self.port = address.port
+        self._bind = address
         self._dispatcher = dispatcher
         self._credentials = credentials
         self._limits = limits
@@ -99,37 +90,44 @@ class RpcServer:
         """Bind and serve; returns the bound port.
 
         Raises:
-            AddressInUseError: (an OSError) when the address cannot be bound.
+            AddressInUseError: (an OSError) the port is taken.
+            AddressUnusableError: (an OSError) the address cannot be bound for another reason.
+            ValueError, OSError: a file of the credentials is missing, or cannot be read.
         """
         self.port = self._io.run(self._start()).result()
         return self.port
 
     async def _start(self) -> int:
         logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
-        interceptors = [_Gate(self._credentials)] if self._credentials else []
-        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
-        server.add_generic_rpc_handlers((self._handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (SESSION_SERVICE, ACTORS_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
-        target = f"{self._host}:{self.port}"
         credentials = self._credentials
-        try:
-            if credentials is not None and credentials.uses_tls:
-                port = server.add_secure_port(target, server_credentials(credentials))
+        tls = server_credentials(credentials) if credentials is not None and credentials.uses_tls else None
+
+        def add_port(server: Any, target: str) -> int:
+            if tls is None:
+                port = int(server.add_insecure_port(target))
             else:
-                port = server.add_insecure_port(target)
-        except RuntimeError as error:
-            raise AddressInUseError(target) from error
-        if port == 0:
-            raise AddressInUseError(target)
+                port = int(server.add_secure_port(target, tls))
+            if port == 0:  # how older versions of gRPC say so
+                raise RuntimeError(f"gRPC cannot bind {target}")
+            return port
+
+        server, port = await bound_server(self._bind, self._new_server, add_port)
         await server.start()
         for name in ("", SESSION_SERVICE, ACTORS_SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._server = server
         if lanes_are_on():
             self._lanes = LaneServer(self._io, self._take_lane, _HELLO_TIMEOUT)
-        return int(port)
+        return port
+
+    def _new_server(self) -> Any:
+        interceptors = [_Gate(self._credentials)] if self._credentials else []
+        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
+        server.add_generic_rpc_handlers((self._handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (SESSION_SERVICE, ACTORS_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        return server
 
     def _handlers(self) -> grpc.GenericRpcHandler:
         handlers = {

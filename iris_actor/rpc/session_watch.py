@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from iris_actor.address import Address
 from iris_actor.rpc.channel import CHANNEL_OPTIONS
-from iris_actor.rpc.credentials import Credentials, open_channel
+from iris_actor.rpc.connecting import open_channel
+from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.link import Link
 from iris_actor.rpc.vigil import Step, Vigil
 
@@ -22,7 +24,7 @@ class SessionWatch:
     """
 
     def __init__(
-        self, link: Link, address: str, credentials: Credentials | None, on_lost: Callable[[], None]
+        self, link: Link, address: Address, credentials: Credentials | None, on_lost: Callable[[], None]
     ) -> None:
         self._link = link
         self._address = address
@@ -66,6 +68,6 @@ class SessionWatch:
         try:
             async with open_channel(self._address, self._credentials, CHANNEL_OPTIONS) as channel:
                 await asyncio.wait_for(channel.channel_ready(), seconds)
-        except (OSError, ValueError, TimeoutError):
+        except (OSError, TimeoutError):
             return False
         return True

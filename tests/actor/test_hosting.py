@@ -186,7 +186,9 @@ def test_a_bad_namespace_is_refused():
         ActorServer(namespace="a/b")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.example.org", ""])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.example.org", "::ffff:10.0.0.1"]
+)
 def test_a_host_beyond_loopback_without_credentials_is_refused(host):
     with pytest.raises(InsecureServerError, match="insecure=True") as caught:
         ActorServer(namespace="test", host=host)

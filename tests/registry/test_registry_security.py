@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from iris_actor import EtcdResolver
+from iris_actor import ActorServer, EtcdResolver
 from iris_actor.errors import ActorNotFoundError, RegistryError, RegistryUnavailableError
 from iris_actor.registry import RegistrationState, connect_registry
 from iris_actor.testing import EtcdProcess
 from tests.registry.conftest import run_etcdctl
+from tests.support.strangers import listener
 from tests.support.waiting import Stopwatch, until
 
 TOKEN_TTL = 1
@@ -214,24 +215,63 @@ def test_certificates_let_a_client_in(tls_etcd, authority, namespace, make_endpo
         assert registry.list() == [registration.endpoint]
 
 
+def said_at_once(url: str, **more) -> str:
+    """What is said about a registry that no attempt can reach; well before the time that it is given."""
+    clock = Stopwatch()
+    with connect_registry(url, **more) as registry:
+        with pytest.raises(RegistryError) as caught:
+            registry.list(timeout=30)
+    assert clock.seconds < 15
+    assert not isinstance(caught.value, RegistryUnavailableError), "no attempt would mend it"
+    return str(caught.value)
+
+
 def test_a_client_without_certificate_is_kept_out(tls_etcd, authority):
-    with connect_registry(f"{tls_etcd.url}?ca={authority.ca}") as registry:
-        with pytest.raises(RegistryUnavailableError):
-            registry.list(timeout=0.5)
+    assert "asks for a certificate: give cert and key" in said_at_once(f"{tls_etcd.url}?ca={authority.ca}")
+
+
+def test_a_client_with_another_authoritys_certificate_is_kept_out(tls_etcd, authority, tmp_path):
+    cert, key = Authority(tmp_path, "theirs").issue("client")
+    said = said_at_once(tls_etcd.url, ca=authority.ca, cert=cert, key=key)
+    assert f"does not accept cert={cert!r}" in said
 
 
 def test_a_server_that_another_authority_vouches_for_is_not_trusted(tls_etcd, authority, tmp_path):
     cert, key = authority.issue("client")
     other = Authority(tmp_path, "theirs")
-    with connect_registry(tls_etcd.url, ca=other.ca, cert=cert, key=key) as registry:
-        with pytest.raises(RegistryUnavailableError):
-            registry.list(timeout=0.5)
+    said = said_at_once(tls_etcd.url, ca=other.ca, cert=cert, key=key)
+    assert f"does not match ca={str(other.ca)!r}" in said
 
 
-def test_plain_text_to_a_tls_port_is_an_error_in_time(tls_etcd):
-    with connect_registry(tls_etcd.url) as registry:
-        with pytest.raises(RegistryUnavailableError):
-            registry.list(timeout=0.5)
+def test_plain_text_to_a_tls_port_is_told_so(tls_etcd):
+    assert "uses TLS and this side does not" in said_at_once(tls_etcd.url)
+
+
+def test_tls_to_a_plain_text_port_is_told_so(etcd, authority):
+    assert "does not use TLS and this side does" in said_at_once(f"{etcd.url}?ca={authority.ca}")
+
+
+def test_something_else_at_the_address_is_told():
+    with listener(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
+        assert f"no gRPC server listens at {address}, but a server of HTTP/1" in said_at_once(
+            f"etcd://{address}"
+        )
+
+
+def test_a_server_that_cannot_announce_itself_says_so_at_once(tls_etcd, namespace):
+    clock = Stopwatch()
+    with ActorServer(tls_etcd.url, namespace=namespace) as server:
+        server.register("a", object())
+        with pytest.raises(RegistryError, match="uses TLS and this side does not"):
+            server.serve_background()
+    assert clock.seconds < 15
+
+
+def test_of_several_endpoints_one_that_is_none_is_passed_over(etcd, tls_etcd, namespace, make_endpoint):
+    url = f"etcd://127.0.0.1:{tls_etcd.port},127.0.0.1:{etcd.port}"
+    with connect_registry(url) as registry:
+        registration = registry.register(make_endpoint(), timeout=20)
+        assert registration.endpoint in registry.list(timeout=20)
 
 
 def test_files_that_are_no_certificates_are_an_error_in_time(tls_etcd, tmp_path):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from iris_actor.address import Address
+
 _PIECE = 64 * 1024
 
 
@@ -20,14 +22,15 @@ class _Connection:
 
 
 class Proxy:
-    """Forwards connections to `target` (``host:port``) from a port of its own.
+    """Forwards connections to `target` (``host:port``) from a port of its own on `host`.
 
     Attributes:
         accepted: connections that were accepted so far.
         forwarded: bytes that were forwarded so far, both ways.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, host: str = "127.0.0.1") -> None:
+        self._host = host
         self._target = target.rpartition(":")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="test-proxy")
@@ -47,7 +50,7 @@ class Proxy:
     @property
     def address(self) -> str:
         """Where callers connect to."""
-        return f"127.0.0.1:{self._port}"
+        return str(Address(self._host, self._port))
 
     @property
     def connections(self) -> int:
@@ -111,9 +114,9 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            listener = socket.socket()
+            listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", self._port))
+            listener.bind((self._host, self._port))
             self._port = listener.getsockname()[1]
             self._server = await asyncio.start_server(self._serve, sock=listener)
 
