@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import threading
 from datetime import UTC, datetime
 
+from iris_actor.address import Address
 from iris_actor.errors import InvalidNameError
 from iris_actor.naming import qualify
 from iris_actor.registry.endpoint import ActorId, Endpoint
@@ -23,7 +23,6 @@ _log = logging.getLogger(__name__)
 
 MOST_WARNINGS = 50
 """Keys of which the log speaks; a folder of thousands of foreign keys must not fill it."""
-_ADDRESS = re.compile(r"(?:[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.\-]+)?\]):(?P<port>[0-9]{1,5})\Z")
 
 
 def check_endpoint(endpoint: Endpoint) -> None:
@@ -117,7 +116,7 @@ def _decode(name: str, actor_id: ActorId, value: bytes) -> Endpoint:
     return Endpoint(
         name=name,
         actor_id=actor_id,
-        address=_checked(record["address"]),
+        address=str(Address.parse(record["address"])),
         job_id=str(record.get("job_id", "")),
         host=str(record.get("host", "")),
         pid=int(record.get("pid", 0)),
@@ -125,13 +124,6 @@ def _decode(name: str, actor_id: ActorId, value: bytes) -> Endpoint:
         started_at=started_at,
         metadata={str(name): str(text) for name, text in dict(record.get("metadata", {})).items()},
     )
-
-
-def _checked(address: object) -> str:
-    found = _ADDRESS.match(address) if isinstance(address, str) else None
-    if found is None or not 0 < int(found["port"]) < 65536:
-        raise ValueError(f"the address {address!r} is not host:port")
-    return found[0]
 
 
 def encode(endpoint: Endpoint) -> bytes:
