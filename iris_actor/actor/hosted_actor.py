@@ -15,6 +15,7 @@ import asyncio
 import inspect
 import logging
 import os
+import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from contextvars import Context
 from functools import partial
@@ -25,6 +26,7 @@ from iris_actor.actor.actor_loop import ActorLoop
 from iris_actor.actor.context import CallContext, _current, trace_context
 from iris_actor.actor.group import Group, Task
 from iris_actor.actor.method import DEFAULT_GROUP, Kind, Method, find_method, public_names
+from iris_actor.actor.slow_calls import SlowCalls
 from iris_actor.actor.threads import Threads
 from iris_actor.codec import exception_text
 from iris_actor.errors import SerializationError
@@ -49,6 +51,7 @@ class HostedActor:
         max_concurrency: calls at a time in the default group.
         concurrency_groups: calls at a time in other groups.
         loop: event loop for its async methods; None gives it one of its own.
+        slow_calls: is told of each call that ended, if it has a limit.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class HostedActor:
         max_concurrency: int,
         concurrency_groups: Mapping[str, int],
         loop: asyncio.AbstractEventLoop | None,
+        slow_calls: SlowCalls,
     ) -> None:
         self.name = name
         self.actor_id = actor_id
@@ -74,6 +78,7 @@ class HostedActor:
         short = name.rsplit("/", 1)[-1]
         self._threads = Threads(short, sum(group.limit for group in self._groups.values()))
         self._loop = ActorLoop(short, loop, self._loop_ended)
+        self._slow_calls = slow_calls
         self._closed = False
         self._forked = False  # whether this is a child that a method forked
         _hosted.add(self)
@@ -137,7 +142,10 @@ class HostedActor:
                 return
             try:
                 if self._wanted(task.call):
+                    began = 0.0 if self._slow_calls.limit is None else time.monotonic()
                     Context().run(self._run_plain, task.call, task.method)
+                    if began:
+                        self._slow_calls.ended(task.call, began)
             except BaseException as error:
                 _unsent(task.call, error)
             task = self._groups[task.method.group].finished(task)
@@ -162,7 +170,7 @@ class HostedActor:
         except BaseException as error:
             if self._forked:
                 leave(error)
-            call.send_exception(error, skip=error.__traceback__)
+            _raised(call, error)
         else:
             if self._forked:
                 leave()
@@ -229,9 +237,12 @@ class HostedActor:
     async def _run_async(self, task: Task) -> None:
         call, method = task
         timer = None
+        began = 0.0
         try:
             if not self._wanted(call):
                 return
+            if self._slow_calls.limit is not None:
+                began = time.monotonic()
             self._enter(call)
             try:
                 args, kwargs = call.take_arguments()
@@ -266,7 +277,7 @@ class HostedActor:
             except BaseException as error:
                 if self._forked:
                     leave(error)
-                call.send_exception(error, skip=error.__traceback__)
+                _raised(call, error)
                 if isinstance(error, KeyboardInterrupt):
                     raise
             else:
@@ -282,6 +293,8 @@ class HostedActor:
             call.on_cancel = None
             if timer is not None:
                 timer.cancel()
+            if began:
+                self._slow_calls.ended(call, began)
 
     @staticmethod
     async def _stream_async(call: Any, method: Method, result: Any) -> None:
@@ -398,6 +411,11 @@ def _fail(call: IncomingCall, status: Status, why: str, *, may_have_run: bool) -
 
 def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {exception_text(error)}"
+
+
+def _raised(call: IncomingCall, error: BaseException) -> None:
+    _log.debug("%s raised", call.target, exc_info=error)
+    call.send_exception(error, skip=error.__traceback__)
 
 
 def _not_a_call(method: Method) -> TypeError:

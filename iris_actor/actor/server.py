@@ -7,6 +7,7 @@ server, close the actors, give the registry back (the last user revokes the leas
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from iris_actor import signals
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.actor.environment import Environment
 from iris_actor.actor.hosted_actor import HostedActor
+from iris_actor.actor.slow_calls import SlowCalls
 from iris_actor.address import Address
 from iris_actor.forked_child import isolate_in_child
 from iris_actor.naming import qualify
@@ -36,6 +38,8 @@ from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.server import RpcServer
 from iris_actor.unpatched import SimpleQueue
+
+_log = logging.getLogger(__name__)
 
 
 class ActorServer:
@@ -56,6 +60,7 @@ class ActorServer:
         insecure: serve beyond loopback without credentials. Whoever can connect can then run code.
         limits: how much to take on.
         drain_timeout: seconds that a signal, or leaving the context, grants to accepted calls.
+        slow_call: seconds from which a call that ran for so long is logged as a warning; None logs none.
 
     Raises:
         InsecureServerError: (a ValueError) for a host beyond loopback without credentials.
@@ -66,6 +71,9 @@ class ActorServer:
 
     A child that was forked from its process cannot use it: what would serve, or change what is served, raises
     ForkedProcessError there, and what would end it does nothing.
+
+    What an operator needs is logged by ``iris_actor.*`` loggers: where it serves and what, callers that are
+    refused and why, draining and its end (INFO and WARNING), and exceptions of methods (DEBUG).
 
     Inside ``async with``, async methods run on the program's event loop; elsewhere each actor that has
     any gets a loop in a thread of its own.
@@ -83,6 +91,7 @@ class ActorServer:
         insecure: bool = False,
         limits: Limits | None = None,
         drain_timeout: float = 30.0,
+        slow_call: float | None = None,
     ) -> None:
         environment = Environment.read()
         self.namespace = environment.namespace(namespace)
@@ -99,6 +108,7 @@ class ActorServer:
         source = registry if registry is not None else environment.registry
         self._registry: Registry | None = None if source is None else connect_registry(source)
         self._drain_timeout = drain_timeout
+        self._slow_calls = SlowCalls(slow_call)
         self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.RLock()  # guards the tables, and the order of start, register and stop
         self._by_id: dict[str, HostedActor] = {}
@@ -164,6 +174,7 @@ class ActorServer:
                 max_concurrency=max_concurrency,
                 concurrency_groups=groups,
                 loop=self._loop,
+                slow_calls=self._slow_calls,
             )
             self._by_id[actor_id] = self._by_name[full] = hosted
             self._metadata[actor_id] = strings
@@ -257,6 +268,7 @@ class ActorServer:
             except BaseException:
                 self.stop()
                 raise
+            _log.info("serving %s at %s", ", ".join(sorted(self._by_name)) or "no actor yet", self.address)
             return port
 
     def serve(self) -> None:
@@ -314,7 +326,13 @@ class ActorServer:
             self._registrations.clear()
         for registration in registrations:
             registration.close()
-        return self._rpc.drain(timeout)
+        _log.info("the server at %s drains: %d calls are to end", self.address, self._rpc.in_flight)
+        drained = self._rpc.drain(timeout)
+        if not drained:
+            _log.warning(
+                "the server at %s has %d calls left after %s s", self.address, self._rpc.in_flight, timeout
+            )
+        return drained
 
     def stop(self) -> None:
         """Withdraw from the registry and end everything now; callers of unfinished calls get an error.
@@ -334,7 +352,9 @@ class ActorServer:
         for registration in registrations:
             registration.close()
         if was_serving:
+            left = self._rpc.in_flight
             self._rpc.stop()
+            _log.info("the server at %s has stopped; %d calls were not done", self.address, left)
         for hosted in actors:
             hosted.close(abort=True)
         if self._registry is not None:

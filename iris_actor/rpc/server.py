@@ -31,6 +31,7 @@ from iris_actor.rpc.json_call import JsonCall
 from iris_actor.rpc.lane import Lane, lanes_are_on
 from iris_actor.rpc.lane_server import LaneServer
 from iris_actor.rpc.limits import Limits
+from iris_actor.rpc.refusals import Refusals
 from iris_actor.rpc.server_session import Dispatcher, ServerLoad, ServerSession, welcome
 from iris_actor.rpc.wire import VERSION, decode
 
@@ -78,6 +79,7 @@ class RpcServer:
         self._sessions: dict[str, ServerSession] = {}
         self._server: Any = None
         self._lanes: LaneServer | None = None
+        self._refusals = Refusals()
         self._health = health.aio.HealthServicer()
         self._io = io_thread()
 
@@ -121,7 +123,7 @@ class RpcServer:
         return port
 
     def _new_server(self) -> Any:
-        interceptors = [_Gate(self._credentials)] if self._credentials else []
+        interceptors = [_Gate(self._credentials, self._refusals)] if self._credentials else []
         server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=interceptors)
         server.add_generic_rpc_handlers((self._handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -152,6 +154,7 @@ class RpcServer:
         # gRPC keeps the error of an abort, and with it the frames that it came through: only this one.
         refusal = await self._serve_stream(context)
         if refusal is not None:
+            self._refusals.log(context.peer(), refusal)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal)
 
     async def _serve_stream(self, context: Any) -> str | None:
@@ -334,10 +337,11 @@ def _cancel(task: asyncio.Task[Any]) -> None:
 class _Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Turns away callers without the token, whatever they call, before a byte of theirs is read."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, refusals: Refusals) -> None:
         self._credentials = credentials
 
         async def refuse(_request: Any, context: Any) -> None:
+            refusals.log(context.peer(), "wrong or missing token")
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong or missing token")
 
         self._unary = grpc.unary_unary_rpc_method_handler(refuse)
