@@ -33,6 +33,7 @@ from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.dispatcher import Dispatcher
 from iris_actor.work.pool.elasticity import Elasticity
 from iris_actor.work.pool.loss import Loss
+from iris_actor.work.pool.pool_log import PoolLog
 from iris_actor.work.pool.pool_monitor import PoolMonitor
 from iris_actor.work.pool.pool_status import Failure, PoolStatus
 from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
@@ -81,6 +82,7 @@ class Keeper:
         self.shut = False
         self.forked_from: int | None = None
         self._name = pool_name
+        self._log = PoolLog(pool_name)
         self._config = config
         self._connect = connect
         self._disconnect = disconnect
@@ -189,6 +191,7 @@ class Keeper:
             self._abandon()
         finally:
             self._prepared.set()
+            self._log.ended(self.dispatcher.queue)
             try:
                 if monitor is not None:
                     monitor.stop()
@@ -339,6 +342,7 @@ class Keeper:
         return self._polled[launch][slot.replica]
 
     def _ready(self, slot: WorkerSlot) -> None:
+        became_ready = False
         with self._changed:
             if slot.state in {SlotState.STARTING, SlotState.SETTING_UP}:
                 slot.was_ready = True
@@ -346,6 +350,9 @@ class Keeper:
                 slot.finished = 0
                 self.dispatcher.set_state(slot, SlotState.READY)
                 self._changed.notify_all()
+                became_ready = True
+        if became_ready:
+            self._log.ready(slot)
         self.dispatcher.pump()
         self.wake()
 
@@ -391,6 +398,7 @@ class Keeper:
         """The slot's worker is no more: start another, unless it died too often for no visible reason."""
         config = self._config
         give_up = False
+        delay = 0.0
         with self._changed:
             self.dispatcher.queue.failures.append(
                 Failure(time.time(), slot.name, None, how.partition("\n")[0])
@@ -409,6 +417,7 @@ class Keeper:
                 slot.due = time.monotonic() + delay
                 self.dispatcher.set_state(slot, SlotState.WAITING)
             self._changed.notify_all()
+        self._log.died(slot, how, delay)
         if give_up:
             tries = f", {slot.streak} times in a row" if slot.streak > 1 else ""
             self.dispatcher.break_down(f"no worker can be started any more{tries}: {slot.name} {how}")
