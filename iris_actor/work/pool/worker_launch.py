@@ -11,6 +11,9 @@ from iris_actor.work.launch.launcher import LaunchSpec
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.worker import worker_logging, worker_main
 
+HASH_SEED = "PYTHONHASHSEED"
+"""Environment variable by which Python is told from what it derives the hashes of strings."""
+
 
 def worker_spec(
     client: IrisClient,
@@ -19,6 +22,7 @@ def worker_spec(
     pool_name: str,
     launch_id: str,
     token: str,
+    hash_seed: int,
     names: Sequence[str],
     first: int,
 ) -> LaunchSpec:
@@ -35,6 +39,9 @@ def worker_spec(
             # gRPC's own handlers make about every second child crash that a task forks (a data loader, say)
             # while the I/O thread runs. A forked child cannot use our connections either way.
             "GRPC_ENABLE_FORK_SUPPORT": "0",
+            # Workers agree on the hashes of strings, those that replace others included: a table that one
+            # task has filled by hash is of use to another.
+            HASH_SEED: os.environ.get(HASH_SEED, str(hash_seed)),
             **config.env,
             REGISTRY: client.registry_url,
             JOB_ID: str(client.job_id.child(pool_name)),

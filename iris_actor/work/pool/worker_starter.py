@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import is_final
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.dispatcher import Dispatcher
+from iris_actor.work.pool.driver_settings import current_settings
 from iris_actor.work.pool.outcome_receiver import MAX_BY_VALUE
 from iris_actor.work.pool.task_queue import one_line
 from iris_actor.work.pool.worker_launch import worker_spec
@@ -63,6 +65,7 @@ class WorkerStarter:
         self._on_ready = on_ready
         self._on_died = on_died
         self._token = uuid.uuid4().hex + uuid.uuid4().hex
+        self._hash_seed = 1 + int.from_bytes(os.urandom(4), "big") % (2**32 - 1)  # 0 would turn it off
 
     def start(self, group: list[WorkerSlot]) -> None:
         """Start processes for slots with consecutive indices."""
@@ -74,6 +77,7 @@ class WorkerStarter:
             pool_name=self._pool_name,
             launch_id=launch_id,
             token=self._token,
+            hash_seed=self._hash_seed,
             names=[slot.name for slot in group],
             first=group[0].index,
         )
@@ -137,7 +141,7 @@ class WorkerStarter:
             self._dispatcher.break_down(f"the initializer does not pickle: {one_line(error)}", error)
             return
         message = tuple(TaskMessage(INITIALIZER, 0, pack(body), spread=False))
-        link.run(0, [], [], [message], partial(self._on_set_up, slot, link))
+        link.run(0, [], [], [message], current_settings(), partial(self._on_set_up, slot, link))
 
     def _on_set_up(self, slot: WorkerSlot, link: WorkerLink, call: Future[Any]) -> None:
         try:
