@@ -28,6 +28,7 @@ from typing import Any
 from iris_actor.program_exit import is_program_exit
 from iris_actor.rpc.serial_thread import SerialThread
 from iris_actor.work.pool.config import WorkerPoolConfig
+from iris_actor.work.pool.driver_settings import current_settings
 from iris_actor.work.pool.functions import Functions
 from iris_actor.work.pool.outcome_receiver import OutcomeReceiver
 from iris_actor.work.pool.shared import Shared
@@ -321,11 +322,12 @@ class Dispatcher:
                 link.batches -= 1
             return unsent
         batch_id = next(self._batch_ids)
-        if definitions:
+        settings = current_settings()
+        if definitions or link.settings is not settings:
             with self.lock:
                 link.defining = batch_id
         reply = partial(self._receiver.on_reply, slot, link, batch_id, [message[0] for message in messages])
-        link.run(batch_id, definitions, self._forget(link), messages, reply)
+        link.run(batch_id, definitions, self._forget(link), messages, settings, reply)
         waits = len(slot.outstanding) > 1 and not self.withdrawal.watched
         timed = not self.stopper.watched and any(task.timeout is not None for task in tasks)
         if waits or timed:

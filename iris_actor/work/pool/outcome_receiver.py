@@ -152,6 +152,7 @@ class OutcomeReceiver:
         with self._lock:
             link.batches -= 1
             link.known.clear()  # its definitions may not have arrived
+            link.settings = None
             mine = slot.link is link
             found = [self._dispatcher.take_back(slot, seq) for seq in seqs] if mine else []
             self._dispatcher.update(slot)

@@ -11,6 +11,9 @@ from iris_actor.work.launch.launcher import LaunchSpec
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.worker import worker_logging, worker_main
 
+HASH_SEED = "PYTHONHASHSEED"
+"""Environment variable by which Python is told from what it derives the hashes of strings."""
+
 
 def worker_spec(
     client: IrisClient,
@@ -25,8 +28,6 @@ def worker_spec(
 ) -> LaunchSpec:
     """The spec of workers with consecutive indices, beginning with `first`."""
     launcher = client.launcher
-    # All workers of a pool give strings the same hash, those that take the place of others included.
-    seed = {} if "PYTHONHASHSEED" in os.environ else {"PYTHONHASHSEED": str(hash_seed)}
     return LaunchSpec(
         name=pool_name,
         command=(*launcher.python, "-c", worker_main.BOOT),
@@ -38,7 +39,9 @@ def worker_spec(
             # gRPC's own handlers make about every second child crash that a task forks (a data loader, say)
             # while the I/O thread runs. A forked child cannot use our connections either way.
             "GRPC_ENABLE_FORK_SUPPORT": "0",
-            **seed,
+            # Workers agree on the hashes of strings, those that replace others included: a table that one
+            # task has filled by hash is of use to another.
+            HASH_SEED: os.environ.get(HASH_SEED, str(hash_seed)),
             **config.env,
             REGISTRY: client.registry_url,
             JOB_ID: str(client.job_id.child(pool_name)),
@@ -47,7 +50,6 @@ def worker_spec(
             worker_main.LAUNCH: launch_id,
             worker_main.HOST: launcher.bind_host,
             worker_main.TOKEN: token,
-            worker_main.AUTHKEY: worker_main.driver_authkey(),
             worker_main.PATH: worker_main.driver_path(),
             worker_main.LOGGING: worker_logging.driver_levels(),
         },

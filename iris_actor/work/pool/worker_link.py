@@ -14,6 +14,7 @@ from iris_actor.actor.resolver import Resolver
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.work.worker.worker import Worker
+from iris_actor.work.worker.worker_settings import Settings
 
 
 class _OneEndpoint(Resolver):
@@ -50,6 +51,7 @@ class WorkerLink:
         defining: number of the batch whose definitions are on their way; 0 for none. They may be large, and
             small messages may overtake them, so there are none meanwhile. Guarded by the pool's lock.
         error: why the link is of no more use; guarded by the pool's lock.
+        settings: those of the driver that the worker has; set by whoever has the turn to feed it.
         known: functions that the worker has; added to by whoever has the turn to feed it.
         to_forget: functions that the worker still has, though nobody will refer to them again.
     """
@@ -67,6 +69,7 @@ class WorkerLink:
         self.batches = 0
         self.defining = 0
         self.error: BaseException | None = None
+        self.settings: Settings | None = None
         self.known: set[int] = set()
         self.to_forget: list[int] = []
 
@@ -76,10 +79,13 @@ class WorkerLink:
         definitions: Sequence[Any],
         forgotten: Sequence[int],
         tasks: Sequence[Any],
+        settings: Settings,
         on_reply: Callable[[Future[Any]], None],
     ) -> None:
-        """Send a batch; see `Worker.run`."""
-        self._call(on_reply, "run", batch_id, definitions, forgotten, tasks)
+        """Send a batch, and `settings` unless the worker has them; see `Worker.run`."""
+        news = None if settings is self.settings else tuple(settings)
+        self.settings = settings
+        self._call(on_reply, "run", batch_id, definitions, forgotten, tasks, news)
 
     def more(self, batch_id: int, on_reply: Callable[[Future[Any]], None]) -> None:
         """Ask for the rest of a batch; see `Worker.more`."""

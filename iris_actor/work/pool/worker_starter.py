@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -22,6 +22,7 @@ from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import is_final
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.dispatcher import Dispatcher
+from iris_actor.work.pool.driver_settings import current_settings
 from iris_actor.work.pool.outcome_receiver import MAX_BY_VALUE
 from iris_actor.work.pool.task_queue import one_line
 from iris_actor.work.pool.worker_launch import worker_spec
@@ -29,9 +30,6 @@ from iris_actor.work.pool.worker_link import WorkerLink
 from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
 from iris_actor.work.worker.task_wire import INITIALIZER, Kind, OutcomeMessage, TaskMessage, pack, unpack
 from iris_actor.work.worker.worker_main import actor_name
-
-_MOST_SEED = 2**32 - 1
-"""What PYTHONHASHSEED may be at most; 0 would switch randomization off."""
 
 
 class WorkerStarter:
@@ -67,7 +65,7 @@ class WorkerStarter:
         self._on_ready = on_ready
         self._on_died = on_died
         self._token = uuid.uuid4().hex + uuid.uuid4().hex
-        self._hash_seed = secrets.randbelow(_MOST_SEED) + 1
+        self._hash_seed = 1 + int.from_bytes(os.urandom(4), "big") % (2**32 - 1)  # 0 would turn it off
 
     def start(self, group: list[WorkerSlot]) -> None:
         """Start processes for slots with consecutive indices."""
@@ -144,7 +142,7 @@ class WorkerStarter:
             self._dispatcher.break_down(f"the initializer does not pickle: {one_line(error)}", error)
             return
         message = tuple(TaskMessage(INITIALIZER, 0, pack(body), spread=False))
-        link.run(0, [], [], [message], partial(self._on_set_up, slot, link))
+        link.run(0, [], [], [message], current_settings(), partial(self._on_set_up, slot, link))
 
     def _on_set_up(self, slot: WorkerSlot, link: WorkerLink, call: Future[Any]) -> None:
         try:

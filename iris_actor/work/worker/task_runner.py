@@ -33,7 +33,7 @@ from iris_actor.forked_child import leave
 from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller
 from iris_actor.rpc.io_thread import io_thread
-from iris_actor.work.worker import memory_limit
+from iris_actor.work.worker import memory_limit, worker_settings
 from iris_actor.work.worker.flight_recorder import RecorderPen
 from iris_actor.work.worker.place import Place
 from iris_actor.work.worker.shared_objects import rebuild_with
@@ -147,19 +147,26 @@ class TaskRunner:
         self._forked = True
 
     def add(
-        self, definitions: Sequence[Any], forgotten: Sequence[int], tasks: Sequence[Any], caller: Caller
+        self,
+        definitions: Sequence[Any],
+        forgotten: Sequence[int],
+        tasks: Sequence[Any],
+        settings: Sequence[Any] | None,
+        caller: Caller,
     ) -> Batch:
-        """Queue tasks. Called in the event loop.
+        """Queue tasks; see `Worker.run`. Called in the event loop.
 
-        Definitions are rebuilt by the main thread: unpickling runs code of the user's too.
+        Definitions are rebuilt by the main thread, which also takes over the settings: both may run code of
+        the user's.
         """
         self._loop = asyncio.get_running_loop()
         batch = Batch(len(tasks), self._loop, caller)
         for number in forgotten:
             self._defined.pop(number, None)
-        if definitions:
+        if definitions or settings is not None:
             first = tasks[0][0]
-            self._queue.append((batch, TaskMessage(0, first, (definitions, ()), spread=False)))
+            prelude: Any = (definitions, settings)
+            self._queue.append((batch, TaskMessage(0, first, prelude, spread=False)))
         self._queue.extend((batch, TaskMessage(*task)) for task in tasks)
         self._wake.put(None)
         return batch
@@ -222,7 +229,7 @@ class TaskRunner:
                 # Should it kill the process, the first task that needs it is the one to blame.
                 self._pen.write(task.function_id, time.monotonic(), begun=False)
                 self.busy = True
-                self._define(task.packed[0])
+                self._prepare(*task.packed)
             else:
                 self.busy = True
                 batch.add(self._run_one(task, batch.caller))
@@ -243,6 +250,11 @@ class TaskRunner:
             text = b"iris_actor: the worker ends, since a thread of its own has died (memory may be short)\n"
             os.write(2, text)
             os._exit(memory_limit.EXHAUSTED)
+
+    def _prepare(self, definitions: Sequence[Any], settings: Sequence[Any] | None) -> None:
+        if settings is not None:
+            worker_settings.apply(worker_settings.Settings(*settings))
+        self._define(definitions)
 
     def _define(self, definitions: Sequence[Any]) -> None:
         for number, packed, frozen in (Definition(*definition) for definition in definitions):

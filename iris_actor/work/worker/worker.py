@@ -26,7 +26,12 @@ class Worker:
         self._batches: dict[int, Batch] = {}
 
     async def run(
-        self, batch_id: int, definitions: Sequence[Any], forgotten: Sequence[int], tasks: Sequence[Any]
+        self,
+        batch_id: int,
+        definitions: Sequence[Any],
+        forgotten: Sequence[int],
+        tasks: Sequence[Any],
+        settings: Sequence[Any] | None,
     ) -> Reply:
         """Queue `tasks`; answers when all are done, or with what is done soon after the first of them.
 
@@ -35,9 +40,11 @@ class Worker:
             definitions: functions that the tasks, also later ones, refer to by number.
             forgotten: functions that none will refer to any more.
             tasks: `task_wire.TaskMessage` as bare tuples, run in this order, after those of earlier calls.
+            settings: the driver's, as `worker_settings.Settings` holds them, before the tasks run; None when
+                they are as before.
         """
         caller = call_context().caller
-        self._batches[batch_id] = self._runner.add(definitions, forgotten, tasks, caller)
+        self._batches[batch_id] = self._runner.add(definitions, forgotten, tasks, settings, caller)
         return await self.more(batch_id)
 
     async def more(self, batch_id: int) -> Reply:

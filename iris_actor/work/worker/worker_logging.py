@@ -95,6 +95,17 @@ def install(levels: str) -> None:
     logging.basicConfig = basic_config
 
 
+def update(levels: str) -> None:
+    """Have other levels of the driver's hold in this process, unless it has a configuration of its own.
+
+    Args:
+        levels: as `install` takes them.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, DriverHandler):
+            handler.levels.update(json.loads(levels))
+
+
 class _Levels:
     """The driver's levels, on this process's loggers.
 
@@ -107,14 +118,28 @@ class _Levels:
 
     def __init__(self, levels: dict[str, int]) -> None:
         root = logging.getLogger()
-        self._root_before = root.level
-        self._root_now = levels.pop("")
-        root.setLevel(self._root_now)
-        self.waiting = levels
+        self._root_before = self._root_now = root.level
+        self.waiting: dict[str, int] = {}
         self._given: dict[str, int] = {}
-        if levels:
-            self._original = root.manager.getLogger
-            root.manager.getLogger = self._get_logger  # type: ignore[method-assign]
+        self._original = root.manager.getLogger
+        root.manager.getLogger = self._get_logger  # type: ignore[method-assign]
+        self.update(levels)
+
+    def update(self, levels: dict[str, int]) -> None:
+        """Other levels from now on; not for a logger whose level was set here meanwhile."""
+        root = logging.getLogger()
+        level = levels.pop("")
+        if root.level == self._root_now and level != self._root_now:
+            self._root_now = level
+            root.setLevel(level)
+        for name, given in list(self._given.items()):
+            if levels.get(name) != given:
+                del self._given[name]
+                logger = self._original(name)
+                if logger.level == given:
+                    logger.setLevel(logging.NOTSET)
+        self.waiting = {name: level for name, level in levels.items() if name not in self._given}
+        if self.waiting:
             for name in list(root.manager.loggerDict):
                 self._apply(name)
 

@@ -9,7 +9,6 @@ It learns everything from its environment, so that any launcher can start it::
     IRIS_WORKER_LAUNCH              id of the launch, which the pool finds again in the endpoint's metadata
     IRIS_WORKER_HOST                address to bind
     IRIS_WORKER_TOKEN               secret that the pool shows with each call
-    IRIS_WORKER_AUTHKEY             secret of the driver's `multiprocessing`, in hex
     IRIS_WORKER_PATH                the driver's ``sys.path``
     IRIS_WORKER_LOGGING             levels of the driver's loggers
 """
@@ -18,7 +17,6 @@ from __future__ import annotations
 
 import faulthandler
 import io
-import multiprocessing.process
 import os
 import signal
 import sys
@@ -44,7 +42,6 @@ FIRST = "IRIS_WORKER_FIRST"
 LAUNCH = "IRIS_WORKER_LAUNCH"
 HOST = "IRIS_WORKER_HOST"
 TOKEN = "IRIS_WORKER_TOKEN"  # noqa: S105 - the name of a variable
-AUTHKEY = "IRIS_WORKER_AUTHKEY"
 PATH = "IRIS_WORKER_PATH"
 LOGGING = "IRIS_WORKER_LOGGING"
 
@@ -65,11 +62,6 @@ def driver_path() -> str:
     """This process's ``sys.path`` in the form that `BOOT` takes."""
     # The empty entry means the current directory, which a task may change.
     return os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109 - no Path needed
-
-
-def driver_authkey() -> str:
-    """The secret of this process's `multiprocessing`, in the form that workers take."""
-    return bytes(multiprocessing.process.current_process().authkey).hex()
 
 
 def _on_sigterm(runner: TaskRunner) -> Callable[[int, FrameType | None], None]:
@@ -117,10 +109,6 @@ def main() -> None:
     levels = environment.pop(LOGGING, None)
     if levels is not None:
         worker_logging.install(levels)
-    authkey = environment.pop(AUTHKEY, None)
-    if authkey is not None:
-        # Proxies of a multiprocessing.Manager of the driver's prove by it that they may connect.
-        multiprocessing.process.current_process().authkey = bytes.fromhex(authkey)
     die_with_parent()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
