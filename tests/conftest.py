@@ -35,6 +35,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_TRACKER = "multiprocessing.resource_tracker"
 _lasting_processes: set[psutil.Process] = set()
 """Those of the fixture `etcd`, which may begin during a test."""
 
@@ -86,7 +87,11 @@ def _counts(thread: threading.Thread) -> bool:
 
 
 def _children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if _alive(child)]
+    children = psutil.Process().children(recursive=True)
+    # multiprocessing starts one tracker in a process, and keeps it.
+    return [
+        child for child in children if _alive(child) and not any(_TRACKER in part for part in _command(child))
+    ]
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -73,7 +73,7 @@ class ActorServer:
     ForkedProcessError there, and what would end it does nothing.
 
     What an operator needs is logged by ``iris_actor.*`` loggers: where it serves and what, callers that are
-    refused and why, draining and its end (INFO and WARNING), and exceptions of methods (DEBUG).
+    refused and why (WARNING), draining and its end (INFO), and exceptions of methods (DEBUG).
 
     Inside ``async with``, async methods run on the program's event loop; elsewhere each actor that has
     any gets a loop in a thread of its own.
@@ -329,9 +329,8 @@ class ActorServer:
         _log.info("the server at %s drains: %d calls are to end", self.address, self._rpc.in_flight)
         drained = self._rpc.drain(timeout)
         if not drained:
-            _log.warning(
-                "the server at %s has %d calls left after %s s", self.address, self._rpc.in_flight, timeout
-            )
+            left = self._rpc.in_flight
+            _log.info("the server at %s has calls left after %s s: %d", self.address, timeout, left)
         return drained
 
     def stop(self) -> None:
