@@ -26,7 +26,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=55,
+        timeout=110,
     )
     assert done.returncode in {0, 1}, done.stdout + done.stderr
     return done.stdout.splitlines()
