@@ -113,6 +113,36 @@ print([number for number, _ in seen], len({method for _, method in seen[:2]}))
     assert done.stdout.decode().strip() == "[0, 100, 7] 1"
 
 
+def test_threads_that_come_upon_a_class_at_once_all_get_it_whole(main: Any) -> None:
+    methods = "".join(f"    def method{number}(self): return {number}\n" for number in range(100))
+    source = f"""
+import contextvars
+CURRENT = contextvars.ContextVar("current", default=7)
+class Large:
+{methods}
+    def z(self): return CURRENT.get()
+"""
+    bodies = [bytes(codec.dumps(main(source).Large()).data) for _ in range(20)]
+    script = """
+import sys, pickle, threading
+from concurrent.futures import ThreadPoolExecutor
+from iris_actor import codec
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(8)
+def load(data):
+    start.wait()
+    large = codec.loads(codec.Body(data))
+    return type(large), type(large).z.__globals__["CURRENT"], large.z() + large.method99()
+with ThreadPoolExecutor(8) as threads:
+    for data in pickle.load(sys.stdin.buffer):
+        classes, variables, sums = map(set, zip(*threads.map(load, [data] * 8)))
+        assert (len(classes), len(variables), sums) == (1, 1, {106}), (classes, variables, sums)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, input=pickle.dumps(bodies), capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
 def test_an_exceptions_trial_at_the_side_that_packs_leaves_its_class_as_it_is(main: Any) -> None:
     module = main("""
 class Custom(Exception):

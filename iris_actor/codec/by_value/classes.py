@@ -112,8 +112,9 @@ def _fill(cls: type, state: Any) -> None:
             filling = _fillings[cls] = _Filling(own=False)
         if filling.own or current in filling.heard:
             return
-        filling.heard.add(current)
     fill(cls, attributes)
     with _lock:
+        # Only now: a thread that comes upon the class meanwhile fills it too, instead of using half of it.
+        filling.heard.add(current)
         filling.current = current
         filling.attributes = dict(vars(cls))
