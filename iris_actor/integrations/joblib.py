@@ -25,8 +25,10 @@ from typing import Any
 from joblib import cpu_count, register_parallel_backend
 from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase
 
+from iris_actor.integrations.joblib_options import JoblibOptions
 from iris_actor.integrations.large_arrays import LargeArrays
 from iris_actor.integrations.reusable_pool import ReusablePool
+from iris_actor.program_exit import is_program_exit
 from iris_actor.work.pool.worker_pool import WorkerPool
 
 _reusable = ReusablePool()
@@ -49,9 +51,11 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
         inner_max_num_threads: threads that BLAS, OpenMP and the like may use in workers that the backend
             starts; by default the machine's cores divided by the workers. The environment of a `pool` is its
             own affair.
+        options: `initializer` and `initargs`, `idle_worker_timeout`. `Parallel` takes them too, and wins.
 
     Raises:
         TypeError: `pool` is something else.
+        ValueError: naming an option that cannot be honoured, and what to do.
     """
 
     supports_retrieve_callback = True
@@ -66,11 +70,14 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
         *,
         nesting_level: int | None = None,
         inner_max_num_threads: int | None = None,
+        **options: Any,
     ) -> None:
         if pool is not None and not isinstance(pool, WorkerPool):
             raise TypeError(f"pool must be a WorkerPool or None, got {pool!r}")
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self.parallel: Any = None
+        self._options = options
+        JoblibOptions.of(options, own_workers=pool is None)
         self._given = pool
         self._pool: WorkerPool | None = None
         self._arrays: LargeArrays | None = None
@@ -95,12 +102,13 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
         self,
         n_jobs: int = 1,
         parallel: Any = None,
-        *,
-        max_nbytes: int | None = None,
-        mmap_mode: str | None = None,
-        **_others: Any,
+        **options: Any,
     ) -> int:
-        """Get the workers for the calls of `parallel`; returns how many."""
+        """Get the workers for the calls of `parallel`; returns how many.
+
+        Raises:
+            ValueError: naming an option that cannot be honoured, and what to do.
+        """
         if self._pool is not None:
             # A generator of the same `parallel_config` is still in use, and has calls of its own to cancel.
             raise FallbackToBackend(
@@ -108,8 +116,10 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
                     self._given,
                     nesting_level=self.nesting_level,
                     inner_max_num_threads=self.inner_max_num_threads,
+                    **self._options,
                 )
             )
+        chosen = JoblibOptions.of({**self._options, **options}, own_workers=self._given is None)
         if self._given is not None and self.inner_max_num_threads is not None:
             raise ValueError(
                 "inner_max_num_threads is for workers that the backend starts; give the pool that is"
@@ -118,10 +128,15 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
         n_jobs = self.effective_n_jobs(n_jobs)
         self.parallel = parallel
         if n_jobs > 1:
-            self._pool = self._given or _reusable.take(n_jobs, self._prepare_worker_env(n_jobs))
-            # joblib's own backends map them into memory, and let calls write to them in the other modes.
-            if max_nbytes is not None and mmap_mode == "r":
-                self._arrays = LargeArrays(self._pool, max_nbytes)
+            self._pool = self._given or _reusable.take(
+                n_jobs,
+                env=self._prepare_worker_env(n_jobs),
+                initializer=chosen.initializer,
+                initargs=chosen.initargs,
+                idle_timeout=chosen.idle_timeout,
+            )
+            if chosen.max_nbytes is not None:
+                self._arrays = LargeArrays(self._pool, chosen.max_nbytes)
         return n_jobs
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Future[Any]:
@@ -139,7 +154,9 @@ class IrisBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
             if arrays is not None:
                 batch.items = [arrays.replace(*call) for call in batch.items]
             future = pool.submit(_run, batch)
-        except Exception as error:
+        except BaseException as error:
+            if is_program_exit(error):
+                raise
             return _failed(error)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
@@ -173,7 +190,7 @@ def shutdown_workers() -> None:
     _reusable.shutdown()
 
 
-def _failed(error: Exception) -> Future[Any]:
+def _failed(error: BaseException) -> Future[Any]:
     future: Future[Any] = Future()
     future.set_exception(error)
     return future

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
+from iris_actor import codec
 from iris_actor.work.pool.worker_pool import WorkerPool
 
 IDLE_TIMEOUT = 300.0
@@ -27,18 +29,36 @@ class ReusablePool:
         self._kind: object = None
         self._users: Counter[WorkerPool] = Counter()
 
-    def take(self, num_workers: int, env: Mapping[str, str]) -> WorkerPool:
-        """A pool of `num_workers` workers with `env`; the kept one if it is of that kind.
+    def take(
+        self,
+        num_workers: int,
+        *,
+        env: Mapping[str, str],
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        idle_timeout: float = IDLE_TIMEOUT,
+    ) -> WorkerPool:
+        """A pool of `num_workers` workers with these options; the kept one if it is of that kind.
 
         Give it back when the call is over. Until then it is there, whatever others ask for.
+
+        Raises:
+            ValueError: for a bad option; see `WorkerPoolConfig`.
+            TypeError: the initializer cannot be called, or not be pickled.
         """
         # A forked child cannot use the pool of its parent.
-        kind = (os.getpid(), num_workers, dict(env))
+        kind = (os.getpid(), num_workers, dict(env), _pickled(initializer, initargs), idle_timeout)
         old = None
         with self._lock:
             if self._kept is None or self._kind != kind or self._kept.status().broken is not None:
                 old = self._kept
-                self._kept = WorkerPool(num_workers=num_workers, env=env, idle_timeout=IDLE_TIMEOUT)
+                self._kept = WorkerPool(
+                    num_workers=num_workers,
+                    env=env,
+                    initializer=initializer,
+                    initargs=initargs,
+                    idle_timeout=idle_timeout,
+                )
                 self._kind = kind
             elif not self._users[self._kept]:
                 self._kept.resize(num_workers)
@@ -70,3 +90,11 @@ class ReusablePool:
             pool, self._kept = self._kept, None
         if pool is not None:
             pool.shutdown()
+
+
+def _pickled(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> object:
+    """What tells initializers apart: their arguments may be such that cannot be compared, as arrays."""
+    if initializer is None:
+        return None
+    body = codec.dumps((initializer, initargs))
+    return bytes(body.data), tuple(map(bytes, body.buffers))

@@ -19,7 +19,6 @@ from joblib import Parallel, delayed, parallel_backend, parallel_config
 import iris_actor.integrations.joblib as iris_joblib
 from iris_actor import WorkerPool
 from iris_actor.errors import RemoteTraceback
-from iris_actor.integrations import reusable_pool
 from tests.support.processes import run_script
 from tests.support.waiting import PATIENCE, until
 
@@ -105,15 +104,12 @@ def test_parallel_without_a_pool_starts_as_many_workers_as_jobs_and_keeps_them(t
 
 
 @pytest.mark.usefixtures("own_workers")
-def test_workers_that_were_kept_in_vain_go_and_come_back_when_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_workers_that_were_kept_in_vain_go_and_come_back_when_needed(tmp_path: Path):
     def pids(folder: str) -> set[int]:
         (tmp_path / folder).mkdir()
         calls = [delayed(pid_after)(tmp_path / folder, 2) for _ in range(2)]
-        return set(Parallel(n_jobs=2, backend="iris", batch_size=1)(calls))
+        return set(Parallel(n_jobs=2, backend="iris", batch_size=1, idle_worker_timeout=0.1)(calls))
 
-    monkeypatch.setattr(reusable_pool, "IDLE_TIMEOUT", 0.1)
     first = pids("first")
     until(lambda: not any(psutil.pid_exists(pid) for pid in first))
     assert len(pids("second")) == 2
@@ -339,3 +335,89 @@ def test_without_max_nbytes_a_large_array_is_each_calls_own(pool: WorkerPool):
     array = np.zeros(200_000)
     with parallel_config(backend="iris", pool=pool, max_nbytes=None):
         assert Parallel(batch_size=1)(delayed(spoil)(array) for _ in range(10)) == [1.0] * 10
+
+
+# --- options of joblib's own backends -------------------------------------------------------------------
+
+
+def set_mode(mode: str, *_more: object) -> None:
+    os.environ["JOBLIB_TEST_MODE"] = mode
+
+
+def mode(_number: int) -> str | None:
+    return os.environ.get("JOBLIB_TEST_MODE")
+
+
+def modes(**options: object) -> set[str | None]:
+    return set(Parallel(n_jobs=2, **options)(delayed(mode)(n) for n in range(6)))
+
+
+@pytest.mark.usefixtures("own_workers")
+def test_an_initializer_prepares_the_workers_that_the_backend_starts():
+    assert modes(backend="iris", initializer=set_mode, initargs=("of Parallel",)) == {"of Parallel"}
+    with parallel_config(backend="iris", initializer=set_mode, initargs=("of the config",)):
+        assert modes() == {"of the config"}
+        assert modes(initializer=set_mode, initargs=("of Parallel",)) == {"of Parallel"}
+    assert modes(backend="iris") == {None}
+
+
+@pytest.mark.usefixtures("own_workers")
+def test_workers_are_kept_for_the_same_initializer_only():
+    def workers(*arguments: object) -> set[int]:
+        options = {"initializer": set_mode, "initargs": arguments}
+        return set(Parallel(n_jobs=2, backend="iris", **options)(delayed(os.getpid)() for _ in range(20)))
+
+    first = workers("a", np.arange(3))
+    assert workers("a", np.arange(3)) & first
+    assert not workers("a", np.arange(4)) & first
+
+
+@pytest.mark.parametrize("option", ["initializer", "initargs", "idle_worker_timeout"])
+def test_what_is_for_workers_of_the_backend_is_refused_for_a_pool_that_exists(pool: WorkerPool, option: str):
+    value = {"initializer": set_mode, "initargs": ("x",), "idle_worker_timeout": 3}[option]
+    with (
+        parallel_config(backend="iris", pool=pool),
+        pytest.raises(ValueError, match=f"{option} is for workers that the backend starts"),
+    ):
+        Parallel(n_jobs=2, **{option: value})(delayed(square)(n) for n in range(3))
+    assert pool.submit(square, 3).result(20) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"mmap_mode": "r+"}, r"does not take mmap_mode='r\+'"),
+        ({"mmap_mode": "w+"}, r"does not take mmap_mode='w\+'"),
+        ({"prewarm": True}, "has no option 'prewarm'"),
+        ({"env": {"A": "b"}}, "does not take env: set it in os.environ"),
+    ],
+)
+def test_options_that_cannot_be_honoured_are_refused_by_name(options: dict[str, object], says: str):
+    with pytest.raises(ValueError, match=says):
+        Parallel(n_jobs=2, backend="iris", **options)(delayed(square)(n) for n in range(3))
+
+
+@pytest.mark.parametrize(("option", "value"), [("timeout", 3), ("prewarm", True)])
+def test_a_config_with_such_an_option_is_refused_too(option: str, value: object):
+    with pytest.raises(ValueError, match=option), parallel_config(backend="iris", **{option: value}):
+        pass
+
+
+def write_to(array: np.ndarray) -> float:
+    array[0] = 5.0
+    return float(array.sum())
+
+
+def test_arrays_may_be_written_to_in_the_mode_of_copies(pool: WorkerPool):
+    array = np.zeros(300_000)
+    with parallel_config(backend="iris", pool=pool):
+        calls = (delayed(write_to)(array) for _ in range(4))
+        assert Parallel(n_jobs=2, mmap_mode="c", max_nbytes=1000)(calls) == [5.0] * 4
+    assert array.sum() == 0.0
+
+
+def test_options_about_files_have_none_to_be_about(pool: WorkerPool, tmp_path: Path):
+    with parallel_config(backend="iris", pool=pool, temp_folder=str(tmp_path / "not there")):
+        array = np.ones(300_000)
+        assert Parallel(n_jobs=2)(delayed(float)(n.sum()) for n in [array] * 3) == [300_000.0] * 3
+    assert list(tmp_path.iterdir()) == []
