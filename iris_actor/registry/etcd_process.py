@@ -20,13 +20,24 @@ from iris_actor.address import Address
 from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
 from iris_actor.registry.etcd_binary import find_etcd
+from iris_actor.registry.etcd_log import why_it_ended
 from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.ready_socket import ReadySocket
 from iris_actor.registry.reserved_port import ReservedPort
 from iris_actor.registry.supervised_process import SupervisedProcess
 
+_TEMPORARY = {
+    "unsafe-no-fsync": "true",
+    # etcd maps a file of that size into memory, of 10 GiB by default: more than `ulimit -v` may allow.
+    "quota-backend-bytes": str(128 * 1024 * 1024),
+    # What is overwritten is forgotten, so that the data of a program that runs for months stay small.
+    "auto-compaction-mode": "revision",
+    "auto-compaction-retention": "10000",
+}
+"""For data that end with the process."""
+
 LOG_LINES = 15
-"""Lines of the log that an error quotes."""
+"""Lines of the log that are worth quoting."""
 STOP_GRACE = 5.0
 """Seconds that etcd gets to close data that are kept."""
 
@@ -115,7 +126,7 @@ class EtcdProcess:
 
         Raises:
             EtcdNotFoundError: (a RuntimeError) there is no etcd binary.
-            RegistryUnavailableError: etcd does not start; the message ends with the last lines of its log.
+            RegistryUnavailableError: etcd does not start; the message says why, in the words of its log.
             RegistryError: it was stopped for good.
         """
         self._guard.check()
@@ -161,18 +172,18 @@ class EtcdProcess:
             "election-timeout": "200",
         }
         if self._data_dir is None:
-            options["unsafe-no-fsync"] = "true"
+            options |= _TEMPORARY
         return options | self._options
 
     def _wait_ready(self, ready: ReadySocket, process: SupervisedProcess) -> None:
         deadline = Deadline.after(self._start_timeout)
         if ready.wait(process.events, deadline):
             return
-        reason = "it ended while it started"
+        what = "ended while it started"
         if deadline.passed:
-            reason = f"it was not ready within {self._start_timeout:g} s"
-        lines = "\n".join(self.log_lines())
-        raise RegistryUnavailableError(self.url, f"{reason}; the last lines of its log:\n{lines}")
+            what = f"was not ready within {self._start_timeout:g} s"
+        why = why_it_ended(self._log_text())
+        raise RegistryUnavailableError(self.url, f"{process.program} {what}: {why}")
 
     def log_lines(self, most: int = LOG_LINES) -> list[str]:
         """The last lines of etcd's log.
@@ -180,12 +191,14 @@ class EtcdProcess:
         Args:
             most: how many.
         """
+        return self._log_text().strip().splitlines()[-most:]
+
+    def _log_text(self) -> str:
         path = self.log_path
         if path is None or not path.exists():
-            return []
+            return ""
         # To an option that it does not understand etcd adds pages of help.
-        said, _, _ = path.read_text(errors="replace").partition("\nUsage:")
-        return said.strip().splitlines()[-most:]
+        return path.read_text(errors="replace").partition("\nUsage:")[0]
 
     def stop(self) -> None:
         """Stop etcd, let its ports go, and remove its temporary folder. Idempotent."""

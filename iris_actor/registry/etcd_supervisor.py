@@ -30,7 +30,18 @@ POLL = 0.25
 """Seconds between looks, where the system has no file descriptors for processes."""
 
 
+def _raise_limits() -> None:
+    """Have as many files, as large ones, and as much memory as may be had; a shell's limits may be lower."""
+    with contextlib.suppress(Exception):  # another system than Linux
+        import resource
+
+        for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS):
+            most = resource.getrlimit(limit)[1]
+            resource.setrlimit(limit, (most, most))
+
+
 def _exec_etcd(log: str, command: list[str]) -> None:
+    _raise_limits()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(out, 1)
@@ -82,6 +93,8 @@ def _serve(program: int, etcd: int) -> bool:
 
 def main() -> None:
     """Run etcd until it, or the program, ends."""
+    # Where the program ignores it, so do its children, and the kernel keeps no end of theirs to wait for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     program, log, folder, *command = sys.argv[1:]
     etcd = os.fork()
     if etcd == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from iris_actor.deadline import Deadline
+from iris_actor.errors import RegistryError
 from iris_actor.unpatched import Popen, select
 
 _SUPERVISOR = Path(__file__).with_name("etcd_supervisor.py")
@@ -34,9 +36,16 @@ class SupervisedProcess:
     def __init__(
         self, command: Sequence[str], *, log: Path, remove: Path, environment: Mapping[str, str]
     ) -> None:
+        # Where Python is embedded nobody may know its interpreter; the supervisor runs in any.
+        python = sys.executable or shutil.which("python3")
+        if python is None:
+            raise RegistryError(
+                "no Python interpreter can be found: sys.executable is empty, and PATH has none"
+            )
         arguments = [str(os.getpid()), str(log), str(remove), *command]
+        self.program = command[0]
         self._supervisor = Popen(
-            [sys.executable, "-I", "-S", str(_SUPERVISOR), *arguments],
+            [python, "-I", "-S", str(_SUPERVISOR), *arguments],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

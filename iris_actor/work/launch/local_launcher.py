@@ -169,9 +169,18 @@ class LocalLauncher:
 
     @property
     def python(self) -> tuple[str, ...]:
-        """The interpreter that was asked for, or this one with the flags it was started with."""
+        """The interpreter that was asked for, or this one with the flags it was started with.
+
+        Raises:
+            RuntimeError: nobody can tell which that is.
+        """
         if self._python is not None:
             return (self._python,)
+        if not sys.executable:
+            raise RuntimeError(
+                "sys.executable names no interpreter, as in programs that embed Python: say which one workers"
+                " are to run, by IrisClient.local(launcher=LocalLauncher(python=...))"
+            )
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         return (sys.executable, *flags)
 
@@ -230,7 +239,7 @@ class LocalLauncher:
         if self._guardian is None:
             guardian = Path(__file__).with_name("guardian.py")
             self._guardian = Popen(
-                [sys.executable, "-I", "-S", str(guardian), str(os.getpid()), self._id],
+                [sys.executable or self._python or "", "-I", "-S", str(guardian), str(os.getpid()), self._id],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -16,7 +16,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -24,6 +23,7 @@ from queue import Empty
 
 from iris_actor import signals
 from iris_actor.actor.callbacks import is_callback_thread
+from iris_actor.errors import IrisError
 from iris_actor.rpc.io_thread import io_thread
 from iris_actor.rpc.serial_thread import start_serial_threads
 from iris_actor.unpatched import SimpleQueue
@@ -36,6 +36,7 @@ from iris_actor.work.pool.loss import Loss
 from iris_actor.work.pool.pool_log import PoolLog
 from iris_actor.work.pool.pool_monitor import PoolMonitor
 from iris_actor.work.pool.pool_status import Failure, PoolStatus
+from iris_actor.work.pool.task_queue import one_line
 from iris_actor.work.pool.worker_slot import SlotState, WorkerSlot
 from iris_actor.work.pool.worker_starter import WorkerStarter
 
@@ -186,8 +187,7 @@ class Keeper:
                 self._prepare(client, monitor)
                 self._rest(self._next_look())
         except BaseException as error:
-            text = "".join(traceback.format_exception_only(error)).strip()
-            self.dispatcher.break_down(f"its workers cannot be managed: {text}", error)
+            self._break_down(error)
             self._abandon()
         finally:
             self._prepared.set()
@@ -200,6 +200,15 @@ class Keeper:
                 with self._changed:
                     self._ending = True
                     self._changed.notify_all()
+
+    def _break_down(self, error: BaseException) -> None:
+        if self._client is None or isinstance(error, IrisError):
+            # What is missing is said by the text, and where we noticed that helps nobody.
+            error.__cause__ = error.__traceback__ = None
+            error.__suppress_context__ = True
+            self.dispatcher.break_down(f"no worker can be started: {one_line(error)}", error)
+        else:
+            self.dispatcher.break_down(f"its workers cannot be managed: {one_line(error)}", error)
 
     def _prepare(self, client: IrisClient, monitor: PoolMonitor) -> None:
         if EXIT_STARTS_NO_THREADS and not self._prepared.is_set():

@@ -30,7 +30,9 @@ def worker_spec(
     launcher = client.launcher
     return LaunchSpec(
         name=pool_name,
-        command=(*launcher.python, "-c", worker_main.BOOT),
+        # -P: what lies in the working directory is not to be found before the driver's path is there; and
+        # CPython 3.13.0 fails where that directory was deleted.
+        command=(*launcher.python, "-P", "-c", worker_main.BOOT),
         replicas=len(names),
         labels=tuple(names),
         resources=config.resources,

@@ -27,6 +27,7 @@ from types import FrameType
 
 from iris_actor.actor.environment import JOB_ID, REGISTRY, TASK_INDEX
 from iris_actor.actor.server import ActorServer
+from iris_actor.errors import IrisError
 from iris_actor.naming import JobId
 from iris_actor.rpc import segment
 from iris_actor.rpc.credentials import Credentials
@@ -45,9 +46,12 @@ TOKEN = "IRIS_WORKER_TOKEN"  # noqa: S105 - the name of a variable
 PATH = "IRIS_WORKER_PATH"
 LOGGING = "IRIS_WORKER_LOGGING"
 
+BETWEEN = "\n"
+"""Stands between two entries of the path. One with a colon in it is rare, but works in ``sys.path``."""
+
 BOOT = (
     "import os, sys; "
-    f"sys.path[:] = os.environ.pop({PATH!r}, os.pathsep.join(sys.path)).split(os.pathsep); "
+    f"sys.path[:] = os.environ.pop({PATH!r}, {BETWEEN!r}.join(sys.path)).split({BETWEEN!r}); "
     "from iris_actor.work.worker.worker_main import main; main()"
 )
 """What the interpreter is told to run: the driver's ``sys.path`` first, for it may be the way to us."""
@@ -60,8 +64,17 @@ def actor_name(pool: str, worker: str) -> str:
 
 def driver_path() -> str:
     """This process's ``sys.path`` in the form that `BOOT` takes."""
+    # The import system passes over what is no str, such as a Path.
+    entries = [entry for entry in sys.path if isinstance(entry, str) and not {BETWEEN, "\0"} & set(entry)]
     # The empty entry means the current directory, which a task may change.
-    return os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109 - no Path needed
+    if "" in entries:
+        try:
+            cwd = os.getcwd()  # noqa: PTH109 - no Path needed
+        except OSError:  # deleted: nothing can be imported from there
+            entries = [entry for entry in entries if entry]
+        else:
+            entries = [entry or cwd for entry in entries]
+    return BETWEEN.join(entries)
 
 
 def _on_sigterm(runner: TaskRunner) -> Callable[[int, FrameType | None], None]:
@@ -121,27 +134,35 @@ def main() -> None:
     limit = memory_limit.take_limit()
     if limit is not None:
         segment.switch_off()  # shared memory is outside of the limit
-    with suppress(SystemExit):
-        name = f"worker-{int(environment.pop(FIRST)) + int(environment.get(TASK_INDEX, '0'))}"
-        pool, launch = environment.pop(POOL), environment.pop(LAUNCH)
-        runner.actor_name = actor_name(pool, name)
-        token = environment.pop(TOKEN, None)
-        environment[JOB_ID] = str(JobId(environment[JOB_ID]).child(name))
-        with ActorServer(
-            environment[REGISTRY],
-            host=environment.pop(HOST, "127.0.0.1"),
-            credentials=Credentials(token=token) if token else None,
-            drain_timeout=0,
-            limits=None if limit is None else Limits(max_payload=memory_limit.room(limit)),
-        ) as server:
-            server.register(
-                runner.actor_name,
-                Worker(runner),
-                max_concurrency=MAX_CONCURRENCY,
-                metadata={"launch": launch},
-                _framework=True,
-            )
-            server.serve_background()
-            if limit is not None:
-                memory_limit.impose(limit)
-            runner.run()
+    try:
+        with suppress(SystemExit):
+            _work(runner, limit)
+    except IrisError as error:  # the registry cannot be reached, say: the text tells all
+        sys.exit(f"iris_actor: the worker cannot start: {error}")
+
+
+def _work(runner: TaskRunner, limit: int | None) -> None:
+    environment = os.environ
+    name = f"worker-{int(environment.pop(FIRST)) + int(environment.get(TASK_INDEX, '0'))}"
+    pool, launch = environment.pop(POOL), environment.pop(LAUNCH)
+    runner.actor_name = actor_name(pool, name)
+    token = environment.pop(TOKEN, None)
+    environment[JOB_ID] = str(JobId(environment[JOB_ID]).child(name))
+    with ActorServer(
+        environment[REGISTRY],
+        host=environment.pop(HOST, "127.0.0.1"),
+        credentials=Credentials(token=token) if token else None,
+        drain_timeout=0,
+        limits=None if limit is None else Limits(max_payload=memory_limit.room(limit)),
+    ) as server:
+        server.register(
+            runner.actor_name,
+            Worker(runner),
+            max_concurrency=MAX_CONCURRENCY,
+            metadata={"launch": launch},
+            _framework=True,
+        )
+        server.serve_background()
+        if limit is not None:
+            memory_limit.impose(limit)
+        runner.run()
