@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,9 +30,10 @@ from typing import Any, Self
 
 from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.unpatched import DefaultSelector, Popen, check_threads
-from iris_actor.work.launch.launcher import NUM_TASKS, TASK_INDEX, LaunchSpec, ReplicaState, ReplicaStatus
+from iris_actor.work.launch.launcher import NUM_TASKS, TASK_INDEX, LaunchSpec, ReplicaStatus
+from iris_actor.work.launch.local_replica import Replica, signal_name
 from iris_actor.work.launch.oom_watch import OomWatch
-from iris_actor.work.launch.output_pump import Output, OutputPump, Sink, write_to_driver
+from iris_actor.work.launch.output_pump import OutputPump, Sink, write_to_driver
 from iris_actor.work.worker.flight_recorder import RECORDER_FD, FlightRecorder, Recording
 from iris_actor.work.worker.memory_limit import MEMORY_LIMIT, reason_of_end
 from iris_actor.work.worker.parent_watch import PARENT_PID
@@ -49,52 +49,6 @@ _POLL = 0.05
 """Seconds between looks at processes that the system gives no pidfd for."""
 
 
-class _Replica:
-    """One process. Its fields are guarded by the launcher's lock."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        output: Output,
-        recorder: FlightRecorder,
-        memory_limit: int | None,
-    ) -> None:
-        self.process = process
-        self.output = output
-        self.recorder = recorder
-        self.recorded: Recording | None = None
-        self.pidfd: int | None = None
-        self.memory_limit = memory_limit
-        self.grace = 0.0
-        self.kill_at: float | None = None
-        self.killed = False
-        self.reason = ""
-        self.ended = False
-
-    @property
-    def status(self) -> ReplicaStatus:
-        pid, host = self.process.pid, socket.gethostname()
-        if not self.ended:
-            return ReplicaStatus(ReplicaState.RUNNING, host, pid)
-        code = self.process.returncode
-        if code >= 0:
-            return ReplicaStatus(ReplicaState.ENDED, host, pid, exit_code=code, reason=self.reason)
-        return ReplicaStatus(ReplicaState.ENDED, host, pid, signal=_signal_name(-code), reason=self.reason)
-
-    def signal_group(self, number: int) -> None:
-        # Until it is reaped, the leader keeps its number from being given to another group.
-        if not self.ended:
-            with suppress(OSError):
-                os.killpg(self.process.pid, number)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 class LocalLaunch:
     """The processes of one spec."""
 
@@ -102,7 +56,7 @@ class LocalLaunch:
         self._launcher = launcher
         self._spec = spec
         self._notify = notify
-        self._replicas: list[_Replica] = []
+        self._replicas: list[Replica] = []
 
     @property
     def spec(self) -> LaunchSpec:
@@ -153,11 +107,11 @@ class LocalLauncher:
         self._id = uuid.uuid4().hex
         check_threads()
         self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
-        self._lock = threading.Lock()  # guards all below, and every _Replica
+        self._lock = threading.Lock()  # guards all below, and every Replica
         self._pump = OutputPump(sink)
         self._guardian: subprocess.Popen[bytes] | None = None
-        self._live: dict[int, tuple[_Replica, LocalLaunch]] = {}
-        self._fresh: list[_Replica] = []
+        self._live: dict[int, tuple[Replica, LocalLaunch]] = {}
+        self._fresh: list[Replica] = []
         self._closed = False
         self._stopped = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
@@ -274,7 +228,7 @@ class LocalLauncher:
         process.stdout.close()
         process.stderr.close()
         output = self._pump.add(spec.label(index), *fds)
-        replica = _Replica(process, output, recorder, spec.resources.memory_bytes)
+        replica = Replica(process, output, recorder, spec.resources.memory_bytes)
         with suppress(AttributeError, OSError):
             replica.pidfd = os.pidfd_open(process.pid)
         launch._replicas.append(replica)
@@ -308,14 +262,14 @@ class LocalLauncher:
         with suppress(OSError):  # full: it is awake already; closed: nobody is there to wake
             os.write(self._wake_write, b".")
 
-    def _cancel(self, replicas: Iterable[_Replica], grace: float) -> None:
+    def _cancel(self, replicas: Iterable[Replica], grace: float) -> None:
         if self._guard.forked:
             return
         with self._lock:
             self._cancel_locked(replicas, grace)
         self._wake()
 
-    def _cancel_locked(self, replicas: Iterable[_Replica], grace: float) -> None:
+    def _cancel_locked(self, replicas: Iterable[Replica], grace: float) -> None:
         for replica in replicas:
             kill_at = time.monotonic() + grace
             if replica.kill_at is None and grace > 0:
@@ -323,7 +277,7 @@ class LocalLauncher:
             if replica.kill_at is None or kill_at < replica.kill_at:
                 replica.kill_at, replica.grace = kill_at, grace
 
-    def _recorded(self, replica: _Replica) -> Recording | None:
+    def _recorded(self, replica: Replica) -> Recording | None:
         with self._lock:
             return replica.recorded if replica.ended else replica.recorder.read()
 
@@ -355,7 +309,7 @@ class LocalLauncher:
         now = time.monotonic()
         return min((at - now if at > now else 1.0 for at in kills), default=None)
 
-    def _collect(self) -> list[tuple[_Replica, LocalLaunch]]:
+    def _collect(self) -> list[tuple[Replica, LocalLaunch]]:
         """Kill those whose grace is over, and say which have ended."""
         ended = []
         now = time.monotonic()
@@ -368,7 +322,7 @@ class LocalLauncher:
                     replica.signal_group(signal.SIGKILL)
         return ended
 
-    def _finish(self, selector: selectors.BaseSelector, replica: _Replica, launch: LocalLaunch) -> None:
+    def _finish(self, selector: selectors.BaseSelector, replica: Replica, launch: LocalLaunch) -> None:
         killed = self._why_killed(replica)
         # What the replica left in its group goes with it; then its last output can come to an end.
         replica.signal_group(signal.SIGKILL)
@@ -390,7 +344,7 @@ class LocalLauncher:
         if launch._notify is not None:
             launch._notify()
 
-    def _why_killed(self, replica: _Replica) -> str:
+    def _why_killed(self, replica: Replica) -> str:
         """Why an ended replica got a SIGKILL, if it did and that is known."""
         pid = replica.process.pid
         with suppress(ChildProcessError):
@@ -402,11 +356,11 @@ class LocalLauncher:
         return ""
 
 
-def _why_ended(replica: _Replica, spec: LaunchSpec) -> str:
+def _why_ended(replica: Replica, spec: LaunchSpec) -> str:
     """What is known of the end of a replica that was reaped, beyond its exit code or signal."""
     code, limit = replica.process.returncode, replica.memory_limit
     if limit is not None:
-        reason = reason_of_end(limit, code, _signal_name(-code) if code < 0 else None)
+        reason = reason_of_end(limit, code, signal_name(-code) if code < 0 else None)
         if reason:
             return reason
     never_began = replica.recorded is None or replica.recorded.seq == 0

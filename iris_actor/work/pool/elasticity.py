@@ -48,6 +48,20 @@ class Elasticity:
         self.bounds = bounds
         self.target = min(max(self.target, bounds[0]), bounds[1])
 
+    def fit(self) -> None:
+        """Look, and mark workers that are too many as retiring, or add slots for those that are missing."""
+        self.look()
+        slots, target = self._dispatcher.slots, self.target
+        staying = [slot for slot in slots if not slot.retiring and slot.state is not SlotState.GONE]
+        surplus = len(staying) - target
+        staying.sort(key=_worth)
+        for slot in staying[: max(0, surplus)]:
+            slot.retiring = True
+            self._dispatcher.set_state(slot, slot.state)
+        taken = {slot.index for slot in slots}
+        free = [index for index in range(len(slots) + target) if index not in taken]
+        slots.extend(WorkerSlot(index) for index in free[: max(0, -surplus)])
+
     def look(self) -> None:
         """Decide on `target`, and mark workers as retiring that had nothing to do for too long."""
         least, most = self.bounds
@@ -104,3 +118,13 @@ class Elasticity:
         if self.target > least:
             return min((slot.moved_at + self._idle_timeout for slot in self._idle()), default=None)
         return None
+
+
+def _worth(slot: WorkerSlot) -> tuple[bool, bool, int, int]:
+    """Sorts slots that may go before those that should stay."""
+    return (
+        slot.state is not SlotState.FAILED,
+        slot.state is SlotState.READY,
+        len(slot.outstanding),
+        -slot.index,
+    )

@@ -13,7 +13,6 @@ takes long (initializer, end of a process) is waited for by a state with a due t
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,14 +23,13 @@ from queue import Empty
 from iris_actor import signals
 from iris_actor.actor.callbacks import is_callback_thread
 from iris_actor.errors import IrisError
-from iris_actor.rpc.io_thread import io_thread
-from iris_actor.rpc.serial_thread import start_serial_threads
 from iris_actor.unpatched import SimpleQueue
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import Launch, ReplicaState, ReplicaStatus
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.dispatcher import Dispatcher
 from iris_actor.work.pool.elasticity import Elasticity
+from iris_actor.work.pool.exit_threads import start_threads_for_exit
 from iris_actor.work.pool.loss import Loss
 from iris_actor.work.pool.pool_log import PoolLog
 from iris_actor.work.pool.pool_monitor import PoolMonitor
@@ -48,9 +46,6 @@ UNWIND = 1.0
 """Seconds between SIGTERM, which raises SystemExit in a task that does not stop, and SIGKILL."""
 TICK = 0.05
 """Seconds between looks while something is likely to change without notice."""
-
-EXIT_STARTS_NO_THREADS = (3, 12) <= sys.version_info < (3, 12, 3)
-"""Whether CPython starts no threads any more when the main thread has ended (gh-113964)."""
 
 _ALIVE = frozenset({SlotState.STARTING, SlotState.SETTING_UP, SlotState.READY, SlotState.LOST})
 
@@ -211,10 +206,8 @@ class Keeper:
             self.dispatcher.break_down(f"its workers cannot be managed: {one_line(error)}", error)
 
     def _prepare(self, client: IrisClient, monitor: PoolMonitor) -> None:
-        if EXIT_STARTS_NO_THREADS and not self._prepared.is_set():
-            start_serial_threads()
-            io_thread()
-            monitor.wait_seen(client.resolver)  # by then the watch of the registry has its threads
+        if not self._prepared.is_set():
+            start_threads_for_exit(client, monitor)
         self._prepared.set()
 
     def _rest(self, timeout: float | None) -> None:
@@ -242,7 +235,8 @@ class Keeper:
         if self._should_end():
             return not self._end_workers()
         self.dispatcher.stopper.expire()
-        self._fit_to_target()
+        with self._lock:
+            self._size.fit()
         self._start_due()
         for slot in list(self.dispatcher.slots):
             self._look_at(slot)
@@ -275,20 +269,6 @@ class Keeper:
             return queue.closed
 
     # --- starting -------------------------------------------------------------------------------------
-
-    def _fit_to_target(self) -> None:
-        with self._lock:
-            self._size.look()
-            slots, target = self.dispatcher.slots, self._size.target
-            staying = [slot for slot in slots if not slot.retiring and slot.state is not SlotState.GONE]
-            surplus = len(staying) - target
-            staying.sort(key=_worth)
-            for slot in staying[: max(0, surplus)]:
-                slot.retiring = True
-                self.dispatcher.set_state(slot, slot.state)
-            taken = {slot.index for slot in slots}
-            free = [index for index in range(len(slots) + target) if index not in taken]
-            slots.extend(WorkerSlot(index) for index in free[: max(0, -surplus)])
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -464,13 +444,3 @@ class Keeper:
                 self._end(slot)
             self._look_at(slot)
         return not self.dispatcher.slots
-
-
-def _worth(slot: WorkerSlot) -> tuple[bool, bool, int, int]:
-    """Sorts slots that may go before those that should stay."""
-    return (
-        slot.state is not SlotState.FAILED,
-        slot.state is SlotState.READY,
-        len(slot.outstanding),
-        -slot.index,
-    )

@@ -35,7 +35,8 @@ from iris_actor.work.launch.progress_bars import shares_lock
 from iris_actor.work.launch.resource_spec import ResourceSpec
 from iris_actor.work.pool.config import WorkerPoolConfig, check_bounds
 from iris_actor.work.pool.exit_hook import at_exit
-from iris_actor.work.pool.keeper import EXIT_STARTS_NO_THREADS, Keeper
+from iris_actor.work.pool.exit_threads import EXIT_STARTS_NO_THREADS
+from iris_actor.work.pool.keeper import Keeper
 from iris_actor.work.pool.pool_status import PoolStatus
 from iris_actor.work.pool.task_executor import TaskExecutor, check_not_forked, check_open
 from iris_actor.work.pool.task_options import TaskOptions
