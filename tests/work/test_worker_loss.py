@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.pool_status import WorkerState
 from iris_actor.work.pool.worker_pool import WorkerPool
 from iris_actor.work.worker.task_runner import TaskRunner
+from tests.support.tasks import pid_after
 from tests.support.waiting import until
 
 QUICK = Backoff(first=0.01, most=0.05)
@@ -295,3 +297,46 @@ def test_a_task_is_unwound_when_the_pool_ends_its_worker(client: IrisClient, tmp
         until(lambda: "cleaned up" in log.read_text())
         pool.kill()
     assert log.read_text().startswith("began\ncleaned up")
+
+
+def test_a_task_is_unwound_though_its_wait_did_not_hear_the_signal(
+    client: IrisClient, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+
+    def task() -> None:
+        def end_this_process() -> None:
+            time.sleep(0.3)
+            # To this thread, as the system might: the main thread goes on waiting.
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            time.sleep(600)
+
+        threading.Thread(target=end_this_process, daemon=True).start()
+        try:
+            time.sleep(600)
+        finally:
+            note(log, "cleaned up")
+
+    with WorkerPool(client, num_workers=1, max_retries=0) as pool:
+        assert isinstance(pool.submit(task).exception(30), WorkerLostError)
+        assert log.read_text() == "cleaned up\n"
+
+
+def test_signals_to_children_of_a_task_are_not_taken_for_the_workers(
+    client: IrisClient, tmp_path: Path
+) -> None:
+    def task() -> tuple[int, int]:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+            (tmp_path / "there").touch()
+            while True:
+                time.sleep(0.01)
+        until((tmp_path / "there").exists)
+        os.kill(child, signal.SIGTERM)
+        return os.getpid(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    with WorkerPool(client, num_workers=1, max_retries=0) as pool:
+        worker, code = pool.submit(task).result(30)
+        assert code == 7
+        assert pool.submit(pid_after, 0.3).result(30) == worker

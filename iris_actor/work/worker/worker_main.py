@@ -18,12 +18,8 @@ from __future__ import annotations
 import faulthandler
 import io
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
 
 from iris_actor.actor.environment import JOB_ID, REGISTRY, TASK_INDEX
 from iris_actor.actor.server import ActorServer
@@ -37,6 +33,7 @@ from iris_actor.work.worker.flight_recorder import RecorderPen
 from iris_actor.work.worker.parent_watch import die_with_parent
 from iris_actor.work.worker.task_runner import TaskRunner
 from iris_actor.work.worker.worker import MAX_CONCURRENCY, Worker
+from iris_actor.work.worker.worker_signals import handle_signals
 
 POOL = "IRIS_WORKER_POOL"
 FIRST = "IRIS_WORKER_FIRST"
@@ -77,44 +74,6 @@ def driver_path() -> str:
     return BETWEEN.join(entries)
 
 
-def _on_sigterm(runner: TaskRunner) -> Callable[[int, FrameType | None], None]:
-    def end(_number: int, _frame: FrameType | None) -> None:
-        first = not runner.stopping
-        runner.stop()
-        if first and runner.busy:
-            # Unwinds the task that is running, so that its finally blocks and context managers clean up.
-            raise SystemExit(0)
-
-    return end
-
-
-_OURS = (signal.SIGTERM, signal.SIGINT)
-"""Signals that the worker handles in its own way."""
-
-
-def _keep_signals_from_children() -> None:
-    """Have children that a task forks (multiprocessing, data loaders) meet signals as in any program.
-
-    Taking the handlers back in the child alone is not enough: Python forgets a signal that its handler
-    caught between the fork and there, and a `multiprocessing.Pool` that ends at once would wait for ever
-    for a child that did not hear its SIGTERM. Blocked meanwhile, it stays pending.
-    """
-    before = threading.local()
-
-    def block() -> None:
-        before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
-
-    def unblock() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
-
-    def unblock_in_child() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        unblock()
-
-    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=unblock_in_child)
-
-
 def main() -> None:
     """Serve tasks until SIGTERM."""
     faulthandler.enable()
@@ -127,10 +86,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     runner = TaskRunner(RecorderPen.from_environment())
-    signal.signal(signal.SIGTERM, _on_sigterm(runner))
-    # Ctrl-C is the driver's to handle. A handler and not SIG_IGN, which children of tasks would inherit.
-    signal.signal(signal.SIGINT, lambda _number, _frame: None)
-    _keep_signals_from_children()
+    handle_signals(runner)
     limit = memory_limit.take_limit()
     if limit is not None:
         segment.switch_off()  # shared memory is outside of the limit
