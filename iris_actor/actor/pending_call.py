@@ -34,6 +34,9 @@ from iris_actor.rpc.client_session import ClientSession
 from iris_actor.rpc.io_thread import io_thread, is_forked
 from iris_actor.rpc.outgoing_call import OutgoingCall
 
+_AT_DEADLINE = 0.1
+"""Seconds before a deadline in which a cancel says that it has passed: a caller that gives up at its deadline
+sends one, and its clock began to run before ours."""
 _AGAIN = Backoff(first=0.02, most=1.0)
 _MOST_REFUSALS = 3
 """Servers that may refuse the caller, or be none of ours, before a call gives up though there are others."""
@@ -171,7 +174,11 @@ class PendingCall(OutgoingCall):
         """Nobody waits any more for the method that makes this call. In the I/O thread."""
         if not self._over:
             self._given_up = True
-            error = self._cancellation()
+            deadline = self.deadline
+            if deadline is not None and deadline.remaining < _AT_DEADLINE:
+                error: CallError = self._too_late("it", may_have_run=self._session is not None)
+            else:
+                error = self._cancellation()
             self.abandon()
             self._failed(error)
             if self._full is not None:

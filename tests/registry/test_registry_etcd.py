@@ -102,13 +102,15 @@ import sys, threading
 from iris_actor.errors import RegistryUnavailableError
 from iris_actor.registry.etcd_connection import EtcdConnection
 from iris_actor.registry.etcd_stubs import etcdrpc
+from iris_actor.registry.reachability import Reachability
 from iris_actor.registry.url import RegistryURL
 
 def begin(client):
     request = etcdrpc.WatchRequest(create_request=etcdrpc.WatchCreateRequest(key=b"k"))
     return connection.begin(client, lambda: etcdrpc.WatchStub(client.channel).Watch(iter([request])))
 
-connection = EtcdConnection(RegistryURL.parse(sys.argv[1]))
+url = RegistryURL.parse(sys.argv[1])
+connection = EtcdConnection(url, Reachability(str(url)))
 usual = threading.stack_size(1 << 50)  # no machine has as much
 for _ in range(2):
     try:
