@@ -7,7 +7,6 @@ server, close the actors, give the registry back (the last user revokes the leas
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from iris_actor import signals
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.actor.environment import Environment
 from iris_actor.actor.hosted_actor import HostedActor
+from iris_actor.actor.server_log import ServerLog
 from iris_actor.actor.slow_calls import SlowCalls
 from iris_actor.address import Address
 from iris_actor.forked_child import isolate_in_child
@@ -38,8 +38,6 @@ from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.server import RpcServer
 from iris_actor.unpatched import SimpleQueue
-
-_log = logging.getLogger(__name__)
 
 
 class ActorServer:
@@ -109,6 +107,7 @@ class ActorServer:
         self._registry: Registry | None = None if source is None else connect_registry(source)
         self._drain_timeout = drain_timeout
         self._slow_calls = SlowCalls(slow_call)
+        self._log = ServerLog()
         self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.RLock()  # guards the tables, and the order of start, register and stop
         self._by_id: dict[str, HostedActor] = {}
@@ -268,7 +267,7 @@ class ActorServer:
             except BaseException:
                 self.stop()
                 raise
-            _log.info("serving %s at %s", ", ".join(sorted(self._by_name)) or "no actor yet", self.address)
+            self._log.serves(self._by_name, self.address)
             return port
 
     def serve(self) -> None:
@@ -326,11 +325,10 @@ class ActorServer:
             self._registrations.clear()
         for registration in registrations:
             registration.close()
-        _log.info("the server at %s drains: %d calls are to end", self.address, self._rpc.in_flight)
+        self._log.drains(self.address, self._rpc.in_flight)
         drained = self._rpc.drain(timeout)
         if not drained:
-            left = self._rpc.in_flight
-            _log.info("the server at %s has calls left after %s s: %d", self.address, timeout, left)
+            self._log.gave_up(self.address, self._rpc.in_flight, timeout)
         return drained
 
     def stop(self) -> None:
@@ -353,7 +351,7 @@ class ActorServer:
         if was_serving:
             left = self._rpc.in_flight
             self._rpc.stop()
-            _log.info("the server at %s has stopped; %d calls were not done", self.address, left)
+            self._log.stopped(self.address, left)
         for hosted in actors:
             hosted.close(abort=True)
         if self._registry is not None:
