@@ -72,7 +72,7 @@ def find_fault(address: Address, tls: TLSFiles | None, patience: float = PATIENC
     except TimeoutError:
         return Fault(FaultKind.SILENT, f"{address} accepts connections and says nothing")
     except ConnectionRefusedError:
-        return Fault(FaultKind.NOBODY, f"nothing listens at {address}")
+        return Fault(FaultKind.NOBODY, f"nothing listens at {address} (connection refused)")
     except socket.gaierror as error:
         return Fault(FaultKind.NOBODY, f"there is no host {address.host!r} ({error.strerror})")
     except OSError:

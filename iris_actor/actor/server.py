@@ -7,6 +7,7 @@ server, close the actors, give the registry back (the last user revokes the leas
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -15,15 +16,17 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from queue import Empty
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from iris_actor import signals
 from iris_actor._proto import session_pb2 as pb
+from iris_actor.actor.callbacks import run_callback
+from iris_actor.actor.description import described
 from iris_actor.actor.environment import Environment
 from iris_actor.actor.hosted_actor import HostedActor
-from iris_actor.actor.server_log import ServerLog
 from iris_actor.actor.slow_calls import SlowCalls
 from iris_actor.address import Address
 from iris_actor.forked_child import isolate_in_child
@@ -38,6 +41,8 @@ from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.server import RpcServer
 from iris_actor.unpatched import SimpleQueue
+
+_log = logging.getLogger(__name__)
 
 
 class ActorServer:
@@ -71,7 +76,8 @@ class ActorServer:
     ForkedProcessError there, and what would end it does nothing.
 
     What an operator needs is logged by ``iris_actor.*`` loggers: where it serves and what, callers that are
-    refused and why (WARNING), draining and its end (INFO), and exceptions of methods (DEBUG).
+    refused and why (WARNING), draining and its end (INFO), and exceptions of methods (DEBUG). A worker's
+    server is told of at DEBUG.
 
     Inside ``async with``, async methods run on the program's event loop; elsewhere each actor that has
     any gets a loop in a thread of its own.
@@ -107,7 +113,6 @@ class ActorServer:
         self._registry: Registry | None = None if source is None else connect_registry(source)
         self._drain_timeout = drain_timeout
         self._slow_calls = SlowCalls(slow_call)
-        self._log = ServerLog()
         self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
         self._lock = threading.RLock()  # guards the tables, and the order of start, register and stop
         self._by_id: dict[str, HostedActor] = {}
@@ -183,7 +188,10 @@ class ActorServer:
                 except BaseException:
                     self._forget(hosted)
                     raise
-            return actor_id
+            serving = self._state == "serving"
+        if serving:
+            self._tell("serving %s at %s", full, self.address)
+        return actor_id
 
     def unregister(self, name: str) -> None:
         """Withdraw the actor `name` (or of that actor id). Running calls go on, waiting ones go elsewhere.
@@ -267,8 +275,13 @@ class ActorServer:
             except BaseException:
                 self.stop()
                 raise
-            self._log.serves(self._by_name, self.address)
-            return port
+        self._tell("serving %s at %s", ", ".join(sorted(self._by_name)) or "no actor yet", self.address)
+        return port
+
+    def _tell(self, text: str, *args: object) -> None:
+        # A pool tells of its own workers and of its monitor, and there may be a thousand of them.
+        own = [name.partition("/")[2].startswith("_") for name in list(self._by_name)]
+        _log.log(logging.DEBUG if own and all(own) else logging.INFO, text, *args)
 
     def serve(self) -> None:
         """Serve until the server is stopped. SIGTERM and SIGINT drain and stop it; a second one at once.
@@ -325,10 +338,10 @@ class ActorServer:
             self._registrations.clear()
         for registration in registrations:
             registration.close()
-        self._log.drains(self.address, self._rpc.in_flight)
+        self._tell("the server at %s drains: %d calls are to end", self.address, self.in_flight)
         drained = self._rpc.drain(timeout)
         if not drained:
-            self._log.gave_up(self.address, self._rpc.in_flight, timeout)
+            self._tell("after %s s the server at %s has %d calls left", timeout, self.address, self.in_flight)
         return drained
 
     def stop(self) -> None:
@@ -348,16 +361,17 @@ class ActorServer:
             actors = list(self._by_name.values())
         for registration in registrations:
             registration.close()
+        left = self._rpc.in_flight
         if was_serving:
-            left = self._rpc.in_flight
             self._rpc.stop()
-            self._log.stopped(self.address, left)
         for hosted in actors:
             hosted.close(abort=True)
         if self._registry is not None:
             self._registry.close()
         self._closed.set()
         self._wake.put(None)
+        if was_serving:
+            self._tell("the server at %s has stopped; %d calls were not done", self.address, left)
 
     async def wait_closed(self) -> None:
         """Return when the server is stopped. SIGTERM drains and stops it meanwhile, in the main thread.
@@ -421,28 +435,16 @@ class ActorServer:
         else:
             hosted.take(call)
 
+    def refused(self, host: str, reason: str) -> None:
+        """Tell that a caller was turned away. Called by the RPC layer."""
+        # In another thread: a handler of the log is the user's, and may block.
+        run_callback(partial(_log.warning, "refused a caller on %s: %s", host, reason))
+
     def describe(self, actor: str) -> list[pb.ActorDescription]:
         """Describe the hosted actors, or the one that is named. Called by the RPC layer."""
         found = self._find(actor) if actor else None
         hosted_actors = list(self._by_name.values()) if not actor else [found] if found else []
-        return [_describe(hosted) for hosted in hosted_actors]
+        return [described(hosted) for hosted in hosted_actors]
 
     def _find(self, name: str) -> HostedActor | None:
         return self._by_name.get(name) or self._by_name.get(f"{self.namespace}/{name}")
-
-
-def _describe(hosted: HostedActor) -> pb.ActorDescription:
-    cls = type(hosted.actor)
-    methods = [
-        pb.MethodDescription(
-            name=method.name, signature=signature, doc=doc, kind=method.kind.value, group=method.group
-        )
-        for method, signature, doc in hosted.describe()
-    ]
-    return pb.ActorDescription(
-        name=hosted.name,
-        actor_id=hosted.actor_id,
-        type=f"{cls.__module__}.{cls.__qualname__}",
-        doc=(cls.__doc__ or "").strip(),
-        methods=methods,
-    )

@@ -1,34 +1,52 @@
-"""Refusals: callers that a server turned away, for its log: each once in a while, however often it tries."""
+"""Refusals: callers that a server turned away, for its log: few lines, however often they try."""
 
 from __future__ import annotations
 
-import logging
 import time
+from collections.abc import Callable
+from urllib.parse import unquote
 
-_log = logging.getLogger(__name__)
+from iris_actor.address import Address
 
 QUIET = 60.0
-"""Seconds for which a caller that was refused for one reason is not logged again."""
-_MOST = 1024
-"""Callers that are remembered."""
+"""Seconds in which one reason is told of one host once."""
+MOST = 10
+"""Refusals that are told in that time, of all hosts: a caller may choose its address, and the reason."""
 
 
 class Refusals:
-    """Logs a warning for a caller that is refused, at most one in `QUIET` seconds. In the I/O thread."""
+    """Tells of callers that are refused, at most of `MOST` in `QUIET` seconds. In the I/O thread.
 
-    def __init__(self) -> None:
-        self._until: dict[tuple[str, str], float] = {}
+    Args:
+        tell: is given the host of a caller, and the reason with how many refusals before were not told.
+    """
 
-    def log(self, caller: str, reason: str) -> None:
-        """Tell that `caller`, an address as gRPC has it, was refused.
+    def __init__(self, tell: Callable[[str, str], None]) -> None:
+        self._tell = tell
+        self._began = 0.0
+        self._told: set[tuple[str, str]] = set()
+        self._untold = 0
+
+    def note(self, caller: str, reason: str) -> None:
+        """Note that `caller`, an address as gRPC has it (``ipv6:%5B::1%5D:1234``), was refused.
 
         Its port is left out: a caller that tries again has another one.
         """
-        host = caller.rpartition(":")[0] or caller
         now = time.monotonic()
-        if self._until.get((host, reason), 0.0) > now:
+        if now - self._began >= QUIET:
+            self._began = now
+            self._told.clear()
+        host = _host(caller)
+        if (host, reason) in self._told or len(self._told) >= MOST:
+            self._untold += 1
             return
-        if len(self._until) >= _MOST:
-            self._until.clear()
-        self._until[host, reason] = now + QUIET
-        _log.warning("refused a caller at %s: %s", host, reason)
+        self._told.add((host, reason))
+        untold, self._untold = self._untold, 0
+        self._tell(host, reason + (f" ({untold} refusals before are not told)" if untold else ""))
+
+
+def _host(caller: str) -> str:
+    try:
+        return Address.parse(unquote(caller).partition(":")[2]).host
+    except ValueError:
+        return caller

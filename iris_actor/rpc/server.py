@@ -79,7 +79,7 @@ class RpcServer:
         self._sessions: dict[str, ServerSession] = {}
         self._server: Any = None
         self._lanes: LaneServer | None = None
-        self._refusals = Refusals()
+        self._refusals = Refusals(dispatcher.refused)
         self._health = health.aio.HealthServicer()
         self._io = io_thread()
 
@@ -154,7 +154,7 @@ class RpcServer:
         # gRPC keeps the error of an abort, and with it the frames that it came through: only this one.
         refusal = await self._serve_stream(context)
         if refusal is not None:
-            self._refusals.log(context.peer(), refusal)
+            self._refusals.note(context.peer(), refusal)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal)
 
     async def _serve_stream(self, context: Any) -> str | None:
@@ -341,7 +341,7 @@ class _Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         self._credentials = credentials
 
         async def refuse(_request: Any, context: Any) -> None:
-            refusals.log(context.peer(), "wrong or missing token")
+            refusals.note(context.peer(), "wrong or missing token")
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong or missing token")
 
         self._unary = grpc.unary_unary_rpc_method_handler(refuse)

@@ -33,6 +33,9 @@ class Dispatcher(Protocol):
     def describe(self, actor: str) -> list[pb.ActorDescription]:
         """The hosted actors, or the one that is named. In the I/O thread."""
 
+    def refused(self, host: str, reason: str) -> None:
+        """A caller on `host` was turned away. In the I/O thread: must neither block nor raise."""
+
 
 class ServerLoad:
     """What a server has taken on, over all its sessions. Counted in the I/O thread but for `finished`."""
