@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from iris_actor.actor.actor_loop import ActorLoop
 from iris_actor.errors import BrokenWorkerPool, RemoteTraceback, WorkerLostError
 from iris_actor.retry import Backoff
 from iris_actor.rpc.io_thread import io_thread
@@ -23,7 +24,6 @@ from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.pool_status import WorkerState
 from iris_actor.work.pool.worker_pool import WorkerPool
-from iris_actor.work.worker.task_runner import TaskRunner
 from tests.support.tasks import pid_after
 from tests.support.waiting import until
 
@@ -96,11 +96,11 @@ def test_a_worker_killed_from_outside_while_it_works_is_replaced(pool: WorkerPoo
 def stop_loop_once(flag: Path, which: str) -> str:
     """Stops an event loop without which the worker hears, or says, nothing."""
     if first_time(flag):
-        (runner,) = [each for each in gc.get_objects() if isinstance(each, TaskRunner)]
-        loop = io_thread().loop if which == "I/O" else runner._loop
-        assert loop is not None
-        loop.call_soon_threadsafe(loop.stop)
-        time.sleep(0.2)
+        if which == "I/O":
+            io_thread().stop(0.2)
+        else:
+            (loop,) = [each for each in gc.get_objects() if isinstance(each, ActorLoop)]
+            loop.close()
     return "done"
 
 
