@@ -1,12 +1,13 @@
 """Completion: what a shell may put in place of the beginning of an actor's name, or of a method's.
 
-The shell waits for it while somebody types, so the registry and the actor have a second, and whatever goes
-wrong nothing is said.
+The shell waits for it while somebody types, so the registry and the actor have a second (or as many as the
+variable `IRIS_COMPLETION_TIMEOUT` says, where they are far away), and whatever goes wrong nothing is said.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from iris_actor import Endpoint
     from iris_actor.deadline import Deadline
 
-PATIENCE = 1.0
-"""Seconds that all that is asked has for its answers."""
+PATIENCE = "1.0"
+"""Seconds that all that is asked has for its answers, unless `PATIENCE_VARIABLE` says otherwise."""
+PATIENCE_VARIABLE = "IRIS_COMPLETION_TIMEOUT"
 _CREDENTIALS = ("token_file", "tls_ca", "tls_cert", "tls_key")
 
 Completer = Callable[[typer.Context, str], Iterable[str]]
@@ -41,9 +43,7 @@ def _quietly(complete: Completer) -> Callable[[typer.Context, str], list[str]]:
 @_quietly
 def actor_names(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     """Names of actors that begin with `incomplete`."""
-    from iris_actor.deadline import Deadline
-
-    return sorted(_found(_connection(ctx), incomplete, Deadline.after(PATIENCE)))
+    return sorted(_found(_connection(ctx), incomplete, _deadline()))
 
 
 @_quietly
@@ -52,9 +52,7 @@ def call_targets(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 
     Names, each with its dot, as long as several come into question; then the methods of the one.
     """
-    from iris_actor.deadline import Deadline
-
-    connection, deadline = _connection(ctx), Deadline.after(PATIENCE)
+    connection, deadline = _connection(ctx), _deadline()
     name, dot, _ = incomplete.rpartition(".")
     found = _found(connection, name if dot else incomplete, deadline)
     if dot:
@@ -67,6 +65,12 @@ def call_targets(ctx: typer.Context, incomplete: str) -> Iterable[str]:
         for method in _methods(connection, endpoint, deadline)
         if f"{shown}.{method}".startswith(incomplete)
     ]
+
+
+def _deadline() -> Deadline:
+    from iris_actor.deadline import Deadline
+
+    return Deadline.after(float(os.environ.get(PATIENCE_VARIABLE, PATIENCE)))
 
 
 def _connection(ctx: typer.Context) -> Connection:
