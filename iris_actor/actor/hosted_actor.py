@@ -269,7 +269,10 @@ class HostedActor:
                     result = None
                 elif method.kind is Kind.ASYNC_GENERATOR:
                     raise _not_a_call(method)  # noqa: TRY301 - reported like the method's own errors
-            except (asyncio.CancelledError, GeneratorExit):  # its task was cancelled, or dropped with its loop
+            except (
+                asyncio.CancelledError,
+                GeneratorExit,
+            ):  # its task was cancelled, or dropped with its loop
                 if deadline is not None and deadline.passed:
                     _late(call)
                 else:

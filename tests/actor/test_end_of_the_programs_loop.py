@@ -1,4 +1,4 @@
-"""Async methods on the program's own loop: that is the program's to end, and then their calls have an outcome."""
+"""Async methods on the program's own loop: that is the program's to end, and then calls have an outcome."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_without_a_registry_each_way_to_call_names_it(way, shorter):
     with EtcdResolver(NOBODY, namespace="ns") as resolver:
         until(lambda: resolver.trouble("inference").since)
         error = caught_in(way, resolver, "inference", shorter)
-    assert re.search(r"ns/inference.*127\.0\.0\.1:1 is not available since .* refused", str(error))
+    assert re.search(r"ns/inference.*127\.0\.0\.1:1 is not available since .* nothing listens", str(error))
     assert "secret" not in str(error)
     assert isinstance(error.__cause__, RegistryUnavailableError)
     assert error.__cause__.since is not None

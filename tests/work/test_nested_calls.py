@@ -53,7 +53,9 @@ def slow() -> Iterator[Hosted]:
 
 
 @pytest.mark.parametrize("function", [blocking, with_future, with_asyncio])
-def test_a_cancelled_task_that_waits_in_an_actor_call_ends(client: IrisClient, slow: Hosted, function) -> None:
+def test_a_cancelled_task_that_waits_in_an_actor_call_ends(
+    client: IrisClient, slow: Hosted, function
+) -> None:
     actor = slow.actor  # type: ignore[attr-defined]
     with WorkerPool(client, num_workers=1) as pool:
         future = pool.submit(function, slow.address)

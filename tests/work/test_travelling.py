@@ -145,5 +145,6 @@ def test_a_worker_that_is_ended_while_it_pickles_a_result_ends_without_a_word(
         os.kill(int(flag.read_text()), signal.SIGTERM)
         error = future.exception(30)
     assert isinstance(error, WorkerLostError)
-    assert error.signal == "SIGTERM"
+    # The latter when the pool, which has seen its server end, was first to end the process.
+    assert (error.exit_code, error.signal) in {(0, None), (None, "SIGTERM")}
     assert "Traceback" not in error.stderr + capfd.readouterr().err
