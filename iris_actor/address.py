@@ -77,7 +77,7 @@ class Address:
         try:
             return cls(host, int(port))
         except InvalidAddressError as error:
-            raise InvalidAddressError(text, error.rule) from None
+            raise InvalidAddressError(text, f"{_RULE}; {error.rule}") from None
 
     @property
     def candidates(self) -> tuple[Self, ...]:

@@ -184,7 +184,7 @@ def test_what_is_kept_stays_as_it_was_however_much_comes_after_it(warm):
 
 
 def _digests_of_kept() -> list[str]:
-    (keeper,) = [each for each in gc.get_objects() if type(each).__name__ == "Keeper" and each.kept]
+    (keeper,) = [each for each in gc.get_objects() if type(each) is Keeper and each.kept]
     return [hashlib.sha256(each).hexdigest() for each in keeper.kept]
 
 

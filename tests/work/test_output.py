@@ -116,6 +116,7 @@ def below(pool):
     return results
 
 logging.basicConfig(level="INFO", format="%(levelname)s %(message)s")
+logging.getLogger("iris_actor").setLevel("WARNING")
 with WorkerPool(num_workers=2) as pool:
     assert SHOW(pool) == list(range(400))
 """
