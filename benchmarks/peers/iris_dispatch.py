@@ -32,8 +32,11 @@ class _Absent(WorkerLink):
         super().__init__(Endpoint("test/worker", ActorId("absent"), "127.0.0.1:1"), None)
         self._sent = sent
 
-    def run(self, batch_id: int, definitions: Any, forgotten: Any, tasks: Any, on_reply: Any) -> None:
+    def run(
+        self, batch_id: int, definitions: Any, forgotten: Any, tasks: Any, settings: Any, on_reply: Any
+    ) -> None:
         del batch_id, definitions, forgotten
+        self.settings = settings
         self._sent.append((list(tasks), on_reply))
 
 

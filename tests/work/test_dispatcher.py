@@ -22,7 +22,10 @@ class _HeldLink(WorkerLink):
         super().__init__(Endpoint("test/worker", ActorId("absent"), "127.0.0.1:1"), None)
         self._asked = asked
 
-    def run(self, batch_id: int, definitions: Any, forgotten: Any, tasks: Any, on_reply: Any) -> None:
+    def run(
+        self, batch_id: int, definitions: Any, forgotten: Any, tasks: Any, settings: Any, on_reply: Any
+    ) -> None:
+        self.settings = settings
         self._asked.append(("run", list(tasks), on_reply))
 
     def withdraw(self, on_reply: Any) -> None:
