@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import multiprocessing
 import os
 import threading
@@ -21,6 +22,11 @@ from iris_actor import WorkerPool
 from iris_actor.errors import RemoteTraceback
 from tests.support.processes import run_script
 from tests.support.waiting import PATIENCE, until
+
+takes_options = pytest.mark.skipif(
+    "backend_kwargs" not in inspect.signature(Parallel).parameters,
+    reason="Parallel takes options of its backend from joblib 1.5 on",
+)
 
 
 @pytest.fixture
@@ -108,7 +114,8 @@ def test_workers_that_were_kept_in_vain_go_and_come_back_when_needed(tmp_path: P
     def pids(folder: str) -> set[int]:
         (tmp_path / folder).mkdir()
         calls = [delayed(pid_after)(tmp_path / folder, 2) for _ in range(2)]
-        return set(Parallel(n_jobs=2, backend="iris", batch_size=1, idle_worker_timeout=0.1)(calls))
+        with parallel_config(backend="iris", idle_worker_timeout=0.1):
+            return set(Parallel(n_jobs=2, batch_size=1)(calls))
 
     first = pids("first")
     until(lambda: not any(psutil.pid_exists(pid) for pid in first))
@@ -352,6 +359,7 @@ def modes(**options: object) -> set[str | None]:
     return set(Parallel(n_jobs=2, **options)(delayed(mode)(n) for n in range(6)))
 
 
+@takes_options
 @pytest.mark.usefixtures("own_workers")
 def test_an_initializer_prepares_the_workers_that_the_backend_starts():
     assert modes(backend="iris", initializer=set_mode, initargs=("of Parallel",)) == {"of Parallel"}
@@ -361,6 +369,7 @@ def test_an_initializer_prepares_the_workers_that_the_backend_starts():
     assert modes(backend="iris") == {None}
 
 
+@takes_options
 @pytest.mark.usefixtures("own_workers")
 def test_workers_are_kept_for_the_same_initializer_only():
     def workers(*arguments: object) -> set[int]:
@@ -372,6 +381,7 @@ def test_workers_are_kept_for_the_same_initializer_only():
     assert not workers("a", np.arange(4)) & first
 
 
+@takes_options
 @pytest.mark.parametrize("option", ["initializer", "initargs", "idle_worker_timeout"])
 def test_what_is_for_workers_of_the_backend_is_refused_for_a_pool_that_exists(pool: WorkerPool, option: str):
     value = {"initializer": set_mode, "initargs": ("x",), "idle_worker_timeout": 3}[option]
@@ -388,8 +398,8 @@ def test_what_is_for_workers_of_the_backend_is_refused_for_a_pool_that_exists(po
     [
         ({"mmap_mode": "r+"}, r"does not take mmap_mode='r\+'"),
         ({"mmap_mode": "w+"}, r"does not take mmap_mode='w\+'"),
-        ({"prewarm": True}, "has no option 'prewarm'"),
-        ({"env": {"A": "b"}}, "does not take env: set it in os.environ"),
+        pytest.param({"prewarm": True}, "has no option 'prewarm'", marks=takes_options),
+        pytest.param({"env": {"A": "b"}}, "does not take env: set it in os.environ", marks=takes_options),
     ],
 )
 def test_options_that_cannot_be_honoured_are_refused_by_name(options: dict[str, object], says: str):
