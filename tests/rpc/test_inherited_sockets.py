@@ -92,7 +92,7 @@ def sockets(pid: int) -> set[str]:
 
 
 def connections(pid: int) -> int:
-    """How many connections a process has; a socket that is only not closed yet, as with gRPC 1.60, is none."""
+    """How many connections a process has. A socket that is only not closed yet (gRPC 1.60) is none."""
     found = psutil.Process(pid).net_connections(kind="all")
     return sum(each.family == socket.AF_UNIX or each.status == psutil.CONN_ESTABLISHED for each in found)
 
