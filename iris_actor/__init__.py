@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from iris_actor.work.launch.local_launcher import LocalLauncher
     from iris_actor.work.launch.resource_spec import ResourceSpec
     from iris_actor.work.pool.config import WorkerPoolConfig
-    from iris_actor.work.pool.pool_status import PoolStatus
-    from iris_actor.work.pool.shared import Shared
-    from iris_actor.work.pool.task_executor import TaskExecutor
-    from iris_actor.work.pool.task_future import TaskFuture
-    from iris_actor.work.pool.worker_pool import WorkerPool
+    from iris_actor.work.pool.executor.task_executor import TaskExecutor
+    from iris_actor.work.pool.executor.worker_pool import WorkerPool
+    from iris_actor.work.pool.monitor.pool_status import PoolStatus
+    from iris_actor.work.pool.payload.shared import Shared
+    from iris_actor.work.pool.payload.task_future import TaskFuture
 
 __all__ = [
     # serving
@@ -121,11 +121,11 @@ _HOMES = {
         "work.launch.local_launcher": "LocalLauncher",
         "work.launch.resource_spec": "ResourceSpec",
         "work.pool.config": "WorkerPoolConfig",
-        "work.pool.pool_status": "PoolStatus",
-        "work.pool.shared": "Shared",
-        "work.pool.task_executor": "TaskExecutor",
-        "work.pool.task_future": "TaskFuture",
-        "work.pool.worker_pool": "WorkerPool",
+        "work.pool.monitor.pool_status": "PoolStatus",
+        "work.pool.payload.shared": "Shared",
+        "work.pool.executor.task_executor": "TaskExecutor",
+        "work.pool.payload.task_future": "TaskFuture",
+        "work.pool.executor.worker_pool": "WorkerPool",
     }.items()
     for name in names.split()
 }

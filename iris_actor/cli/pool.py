@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from iris_actor.errors import CallError
-    from iris_actor.work.pool.pool_directory import PoolEntry
+    from iris_actor.work.pool.monitor.pool_directory import PoolEntry
 
 _PIPE_WIDTH = 200
 """Columns of a snapshot where nothing says how many there are."""
@@ -215,7 +215,7 @@ def _print_json(entry: PoolEntry, source: PoolSource, interval: float, *, once: 
 
 def _print_once(entry: PoolEntry) -> None:
     from iris_actor.cli.pool_view import PoolView
-    from iris_actor.work.pool.pool_monitor import PoolSnapshot
+    from iris_actor.work.pool.monitor.pool_monitor import PoolSnapshot
 
     console = _console()
     console.print(PoolView(PoolSnapshot.of(ask(entry))).frame(console.width))
@@ -226,7 +226,7 @@ def _show(entry: PoolEntry, source: PoolSource, interval: float) -> None:
 
     from iris_actor.cli.pool_view import PoolView
     from iris_actor.errors import CallError
-    from iris_actor.work.pool.pool_monitor import PoolSnapshot
+    from iris_actor.work.pool.monitor.pool_monitor import PoolSnapshot
 
     console = _console()
     view = PoolView(PoolSnapshot.of(ask(entry)))

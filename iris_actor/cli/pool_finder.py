@@ -13,7 +13,7 @@ from iris_actor.cli.failures import UsageError
 
 if TYPE_CHECKING:
     from iris_actor import Credentials, Endpoint
-    from iris_actor.work.pool.pool_directory import PoolEntry
+    from iris_actor.work.pool.monitor.pool_directory import PoolEntry
 
 ANSWER_TIMEOUT = 2.0
 """Seconds that a driver has to tell how its pool is."""
@@ -38,7 +38,7 @@ class LocalPools:
 
     def entries(self) -> list[PoolEntry]:
         """The pools that are there now, in order of their start."""
-        from iris_actor.work.pool.pool_directory import PoolDirectory
+        from iris_actor.work.pool.monitor.pool_directory import PoolDirectory
 
         return PoolDirectory().entries()
 
@@ -77,8 +77,8 @@ class RegistryPools:
     def _entry(
         self, endpoint: Endpoint, own: Mapping[tuple[str, str], Credentials | None]
     ) -> PoolEntry | None:
-        from iris_actor.work.pool.pool_directory import PoolEntry
-        from iris_actor.work.pool.pool_monitor import monitor_name
+        from iris_actor.work.pool.monitor.pool_directory import PoolEntry
+        from iris_actor.work.pool.monitor.pool_monitor import monitor_name
 
         segments = endpoint.actor_name.split("/")
         if len(segments) != 3 or endpoint.actor_name != monitor_name(segments[1]):

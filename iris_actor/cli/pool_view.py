@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from iris_actor.work.pool.pool_monitor import PoolSnapshot
-    from iris_actor.work.pool.pool_status import Failure, WorkerInfo
+    from iris_actor.work.pool.monitor.pool_monitor import PoolSnapshot
+    from iris_actor.work.pool.monitor.pool_status import Failure, WorkerInfo
 
 WINDOW = 60.0
 """Seconds over which the steady rate is taken, and with it the time that is left."""

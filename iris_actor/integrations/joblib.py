@@ -29,7 +29,7 @@ from iris_actor.integrations.joblib_options import JoblibOptions
 from iris_actor.integrations.large_arrays import LargeArrays
 from iris_actor.integrations.reusable_pool import ReusablePool
 from iris_actor.program_exit import is_program_exit
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 _reusable = ReusablePool()
 

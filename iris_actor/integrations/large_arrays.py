@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 
 class LargeArrays:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from iris_actor import codec
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 IDLE_TIMEOUT = 300.0
 """Seconds, as joblib has it for its own workers."""

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from iris_actor.work.pool.task_executor import TaskExecutor
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.task_executor import TaskExecutor
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 T = TypeVar("T")
 

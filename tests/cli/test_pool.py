@@ -26,7 +26,7 @@ DRIVER = textwrap.dedent("""
     import os, pathlib, sys, time
     from iris_actor import Credentials
     from iris_actor.work.client import IrisClient
-    from iris_actor.work.pool.worker_pool import WorkerPool
+    from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
     def hold(path):
         while not pathlib.Path(path).exists():

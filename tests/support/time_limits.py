@@ -83,7 +83,7 @@ def _limit(item: pytest.Item) -> float:
 def _open_pipes(pid: int) -> Iterator[tuple[int, str]]:
     """Descriptors of the process that are pipes, each with the name of the pipe."""
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError, PermissionError):  # closed meanwhile; or a parent of another user
             target = str(entry.readlink())
             if target.startswith("pipe:"):
                 yield int(entry.name), target

@@ -16,8 +16,8 @@ import pytest
 from iris_actor.retry import Backoff
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.config import WorkerPoolConfig
-from iris_actor.work.pool.pool_status import WorkerState
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
+from iris_actor.work.pool.monitor.pool_status import WorkerState
 from tests.support.tasks import triple, triple_slowly
 
 pytestmark = pytest.mark.timeout(240)  # on a busy machine new workers take longer to start than to be killed

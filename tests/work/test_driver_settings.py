@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.waiting import until
 
 

@@ -19,7 +19,7 @@ AllGone = Callable[[list[int], float], list[int]]
 def test_functions_classes_lambdas_and_closures_of_main_travel_by_value(finish: Finish) -> None:
     code, out, err = finish("""
         import dataclasses
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         FACTOR = 3
 
@@ -71,7 +71,7 @@ def test_functions_classes_lambdas_and_closures_of_main_travel_by_value(finish: 
     "line",
     [
         "from concurrent.futures import ProcessPoolExecutor as Pool",
-        "from iris_actor.work.pool.worker_pool import WorkerPool as Pool",
+        "from iris_actor.work.pool.executor.worker_pool import WorkerPool as Pool",
     ],
 )
 def test_switching_from_process_pool_executor_is_one_line(finish: Finish, line: str) -> None:
@@ -98,7 +98,7 @@ def test_modules_beside_the_driver_are_importable_in_workers(finish: Finish, tmp
     code, out, err = finish(
         """
         import beside
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         with WorkerPool(num_workers=1) as pool:
             print(*pool.submit(beside.f).result(30))
@@ -110,7 +110,7 @@ def test_modules_beside_the_driver_are_importable_in_workers(finish: Finish, tmp
 
 def test_a_driver_without_a_main_guard_works_too(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
         pool = WorkerPool(num_workers=1)
         print(pool.submit(lambda: "no guard needed").result(30))
         pool.shutdown()
@@ -128,7 +128,7 @@ def test_modules_that_workers_cannot_import_travel_by_value(finish: Finish, tmp_
     (hidden / "helper.py").write_text("def double(x): return 2 * x\n")
     code, out, err = finish(f"""
         import importlib.util, sys
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def load(name):
             spec = importlib.util.spec_from_file_location(name, {str(hidden)!r} + f"/{{name}}.py")
@@ -147,7 +147,7 @@ def test_modules_that_workers_cannot_import_travel_by_value(finish: Finish, tmp_
 def test_output_reaches_the_driver_with_the_name_of_the_worker(finish: Finish) -> None:
     code, out, err = finish("""
         import sys
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def talk(n):
             print("line", n)
@@ -166,7 +166,7 @@ def test_output_reaches_the_driver_with_the_name_of_the_worker(finish: Finish) -
 
 def test_a_million_lines_of_output_all_arrive(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def flood(n):
             import sys
@@ -183,7 +183,7 @@ def test_a_million_lines_of_output_all_arrive(finish: Finish) -> None:
 
 DRIVER = """
     import json, os, signal, subprocess, sys, time
-    from iris_actor.work.pool.worker_pool import WorkerPool
+    from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
     def start(pool, fifo):
         futures = [pool.submit(tell, fifo) for _ in range(2)]
@@ -294,7 +294,7 @@ def test_sigterm_to_the_driver_leaves_no_process(script: Script, all_gone: AllGo
 
 def test_the_interpreter_finishes_submitted_tasks_before_it_exits(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         pool = WorkerPool(num_workers=2)
         for n in range(5):
@@ -307,7 +307,7 @@ def test_a_forked_child_is_told_that_the_pool_is_not_its_own(finish: Finish) -> 
     code, out, err = finish("""
         import os, sys
         from iris_actor.errors import ForkedProcessError
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         with WorkerPool(num_workers=1) as pool:
             assert pool.submit(abs, -1).result(30) == 1
@@ -330,7 +330,7 @@ def test_a_task_outlives_the_deadline_of_the_call_that_submits_it(finish: Finish
         import time
         from iris_actor import FixedResolver
         from iris_actor.actor.server import ActorServer
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def slow():
             time.sleep(0.7)
@@ -354,7 +354,7 @@ def test_a_task_outlives_the_deadline_of_the_call_that_submits_it(finish: Finish
 def test_a_pool_inside_a_task_uses_the_registry_of_the_job(finish: Finish) -> None:
     code, out, err = finish("""
         from iris_actor.work.context import get_iris_ctx, iris_ctx
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def inner():
             return str(iris_ctx().job_id)

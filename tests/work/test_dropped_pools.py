@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.waiting import until
 
 AllGone = Callable[[list[int], float], list[int]]

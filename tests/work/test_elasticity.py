@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.pool_status import WorkerState
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
+from iris_actor.work.pool.monitor.pool_status import WorkerState
 from tests.support.tasks import pid, pid_when_there_is
 from tests.support.waiting import until
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from iris_actor.errors import RemoteError, RemoteTraceback, SerializationError
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 
 class Falsy(Exception):

@@ -16,7 +16,7 @@ def test_all_that_was_accepted_is_done_whether_or_not_anybody_refers_to_it(
     code, out, err = finish(f"""
         from pathlib import Path
         from iris_actor.work.client import IrisClient
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def touch(name):
             Path({str(folder)!r}, str(name)).touch()
@@ -42,7 +42,7 @@ def test_all_that_was_accepted_is_done_whether_or_not_anybody_refers_to_it(
 
 def test_a_program_that_ends_with_an_exception_finishes_its_tasks(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         pool = WorkerPool(num_workers=1)
         for n in range(3):
@@ -57,7 +57,7 @@ def test_a_program_that_ends_with_an_exception_finishes_its_tasks(finish: Finish
 def test_cancelled_tasks_do_not_hold_up_the_end(finish: Finish) -> None:
     code, out, err = finish("""
         import time
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         pool = WorkerPool(num_workers=1)
         pool.wait_for_workers(timeout=30)
@@ -72,7 +72,7 @@ def test_cancelled_tasks_do_not_hold_up_the_end(finish: Finish) -> None:
 def test_what_an_atexit_handler_submits_is_refused(finish: Finish) -> None:
     code, out, err = finish("""
         import atexit
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         @atexit.register
         def late():
@@ -99,7 +99,7 @@ def test_what_an_atexit_handler_submits_is_refused(finish: Finish) -> None:
 def test_an_atexit_handler_may_not_make_the_first_pool_either(finish: Finish) -> None:
     code, out, err = finish("""
         import atexit
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         @atexit.register
         def late():
@@ -114,7 +114,7 @@ def test_an_atexit_handler_may_not_make_the_first_pool_either(finish: Finish) ->
 def test_a_thread_that_goes_on_when_the_program_ends_is_refused_and_hangs_nothing(finish: Finish) -> None:
     code, out, err = finish("""
         import threading
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def go_on():
             done = 0
@@ -137,7 +137,7 @@ def test_a_thread_that_goes_on_when_the_program_ends_is_refused_and_hangs_nothin
 
 def test_a_callback_that_submits_at_the_end_is_refused_and_hangs_nothing(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def follow(future):
             try:
@@ -156,7 +156,7 @@ def test_a_callback_that_submits_at_the_end_is_refused_and_hangs_nothing(finish:
 def test_a_pool_made_in_a_thread_ends_with_the_program(finish: Finish) -> None:
     code, out, err = finish("""
         import threading
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work():
             global pool
@@ -173,7 +173,7 @@ def test_a_pool_made_in_a_thread_ends_with_the_program(finish: Finish) -> None:
 def test_tasks_that_were_submitted_at_the_last_moment_all_run(finish: Finish, tmp_path: Path) -> None:
     code, out, err = finish(f"""
         from pathlib import Path
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def touch(n):
             Path({str(tmp_path)!r}, f"done-{{n}}").touch()
@@ -193,7 +193,7 @@ def test_workers_are_replaced_and_tasks_run_again_also_at_the_end(finish: Finish
     code, out, err = finish(f"""
         import os, signal
         from pathlib import Path
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def die_once(n):
             mark = Path({str(tmp_path)!r}, f"died-{{n}}")
@@ -213,7 +213,7 @@ def test_workers_are_replaced_and_tasks_run_again_also_at_the_end(finish: Finish
 def test_a_pool_without_workers_starts_some_for_what_is_left_at_the_end(finish: Finish) -> None:
     code, out, err = finish("""
         import time
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         pool = WorkerPool(num_workers=(0, 2), idle_timeout=0.2)
         for n in range(4):
@@ -226,7 +226,7 @@ def test_a_pool_without_workers_starts_some_for_what_is_left_at_the_end(finish: 
 
 def test_large_arguments_and_results_travel_at_the_end_too(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def same(data):
             return data
@@ -242,7 +242,7 @@ def test_large_arguments_and_results_travel_at_the_end_too(finish: Finish) -> No
 FORKED = """
     import os, sys, threading
     from iris_actor.errors import ForkedProcessError
-    from iris_actor.work.pool.worker_pool import WorkerPool
+    from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
     def in_child(uses):
         pid = os.fork()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.gate import Gate, wait_at
 from tests.support.waiting import until
 

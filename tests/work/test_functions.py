@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from iris_actor.errors import SerializationError
-from iris_actor.work.pool.functions import UNKNOWN, Functions
+from iris_actor.work.pool.payload.functions import UNKNOWN, Functions
 
 
 def test_a_function_is_known_again_and_captured_once() -> None:

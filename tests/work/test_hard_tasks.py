@@ -23,7 +23,7 @@ import pytest
 from iris_actor.errors import RemoteError, SerializationError, WorkerLostError
 from iris_actor.retry import Backoff
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.waiting import until
 
 QUICK = Backoff(first=0.01, most=0.05)

@@ -10,7 +10,7 @@ import pytest
 
 from iris_actor.errors import BrokenWorkerPool
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.waiting import until
 
 Finish = Callable[..., tuple[int, str, str]]
@@ -153,7 +153,7 @@ def test_a_submit_of_the_users_that_raises_is_not_forgotten_either(client: IrisC
 def test_an_input_that_exits_the_program_in_its_main_thread_ends_the_pool_too(finish: Finish) -> None:
     code, out, err = finish("""
         import sys
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def items():
             yield from range(8)
@@ -167,7 +167,7 @@ def test_an_input_that_exits_the_program_in_its_main_thread_ends_the_pool_too(fi
 
 def test_it_is_logged_at_the_exit_of_the_interpreter(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def items():
             yield from range(20)

@@ -25,7 +25,7 @@ from iris_actor.work.launch.launcher import Launch, LaunchSpec, ReplicaState, Re
 from iris_actor.work.launch.local_launcher import LocalLauncher
 from iris_actor.work.launch.oom_watch import OomWatch
 from iris_actor.work.launch.resource_spec import ResourceSpec
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.cgroups import memory_cgroup
 from tests.support.waiting import until
 
@@ -251,7 +251,7 @@ def test_a_worker_that_the_out_of_memory_killer_ended_says_so_with_the_cgroup_an
                 procs.write(str(os.getpid()))
 
             from iris_actor.work.client import IrisClient
-            from iris_actor.work.pool.worker_pool import WorkerPool
+            from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
             def hog():
                 kept = []

@@ -11,7 +11,7 @@ import pytest
 
 from iris_actor.errors import SerializationError
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 Finish = Callable[..., tuple[int, str, str]]
 
@@ -80,7 +80,7 @@ def manager() -> Iterator[SyncManager]:
 def test_proxies_of_a_manager_that_starts_after_the_pool_work(finish: Finish, method: str) -> None:
     code, out, err = finish(f"""
         import multiprocessing as mp
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def put(queue, value):
             queue.put(value)
@@ -143,7 +143,7 @@ def test_what_only_children_of_multiprocessing_inherit_says_so(shared_pool: Work
 def test_shared_memory_outlives_the_workers_that_used_it(finish: Finish) -> None:
     code, out, err = finish("""
         from multiprocessing.shared_memory import SharedMemory
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def first_byte(memory):
             by_name = SharedMemory(name=memory.name)
@@ -168,7 +168,7 @@ def test_shared_memory_outlives_the_workers_that_used_it(finish: Finish) -> None
 def test_workers_of_a_driver_without_multiprocessing_do_not_import_it(finish: Finish) -> None:
     code, out, err = finish("""
         import sys
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def look():
             return "multiprocessing" in sys.modules
@@ -183,7 +183,7 @@ def test_the_key_stands_in_no_environment_and_on_no_command_line(finish: Finish)
     code, out, err = finish("""
         import multiprocessing, os
         from pathlib import Path
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def look():
             key = bytes(multiprocessing.current_process().authkey)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 from .conftest import Script
 
@@ -94,7 +94,7 @@ def on_terminal(source: str, folder: Path, timeout: float = 40) -> tuple[int, li
 DRAWN = """
 import logging, sys
 from tqdm import tqdm
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 def work(n):
     print("printed", n, "-" * 20)
@@ -141,7 +141,7 @@ def test_no_line_is_torn_on_a_terminal_where_a_bar_is_drawn(tmp_path: Path, show
 def test_a_million_printed_lines_arrive_in_order_in_bounded_memory(finish: Finish) -> None:
     code, out, err = finish("""
         import resource, sys
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def flood(n):
             for i in range(n):
@@ -166,7 +166,7 @@ def test_all_output_is_there_when_shutdown_returns(finish: Finish) -> None:
     code, out, err = finish("""
         import logging, sys
         from iris_actor.work.client import IrisClient
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work(n):
             logging.error("logged %d", n)
@@ -200,7 +200,7 @@ def test_all_output_is_there_when_shutdown_returns(finish: Finish) -> None:
 def test_all_output_is_there_in_the_end_though_the_drivers_stream_is_slow(finish: Finish) -> None:
     code, out, err = finish("""
         import os, pathlib, sys, threading
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         class Slow:
             def __init__(self):
@@ -235,7 +235,7 @@ def test_all_output_is_there_in_the_end_though_the_drivers_stream_is_slow(finish
 
 def test_tasks_may_redirect_their_output_and_what_they_start_writes_along(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work():
             import contextlib, io, os, subprocess, sys, tempfile
@@ -280,7 +280,7 @@ def test_tasks_may_redirect_their_output_and_what_they_start_writes_along(finish
 
 def test_a_very_long_line_arrives_whole_but_for_the_marks(finish: Finish) -> None:
     code, out, err = finish("""
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work():
             print("<" + "=" * 3_000_000 + ">")
@@ -296,7 +296,7 @@ def test_a_very_long_line_arrives_whole_but_for_the_marks(finish: Finish) -> Non
 def test_a_driver_without_stdout_loses_nothing_else(finish: Finish, how: str) -> None:
     code, out, err = finish(f"""
         import os, sys
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work(n):
             print("-" * 200_000)
@@ -315,7 +315,7 @@ def test_a_driver_without_stdout_loses_nothing_else(finish: Finish, how: str) ->
 def test_a_driver_whose_reader_goes_away_finishes_its_work(script: Script) -> None:
     driver = script("""
         import sys
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work(n):
             print("-" * 200_000)
@@ -336,7 +336,7 @@ def test_a_driver_whose_reader_goes_away_finishes_its_work(script: Script) -> No
 def test_workers_wait_for_a_driver_whose_output_nobody_reads(script: Script) -> None:
     driver = script("""
         import sys
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work(n):
             for i in range(50_000):
@@ -375,7 +375,7 @@ def test_what_stands_in_for_the_drivers_streams_gets_the_output(
 def test_records_of_tasks_and_initializers_are_the_drivers(finish: Finish) -> None:
     code, out, err = finish("""
         import logging
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         log = logging.getLogger("app.part")
 
@@ -403,7 +403,7 @@ def test_records_of_tasks_and_initializers_are_the_drivers(finish: Finish) -> No
 def test_without_any_configuration_warnings_appear_once_on_stderr(finish: Finish) -> None:
     code, out, err = finish("""
         import logging
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work():
             logging.info("not shown")
@@ -418,7 +418,7 @@ def test_without_any_configuration_warnings_appear_once_on_stderr(finish: Finish
 def test_a_configuration_of_the_workers_own_wins(finish: Finish) -> None:
     code, out, err = finish("""
         import logging
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work():
             logging.info("from the task")
@@ -433,7 +433,7 @@ def test_a_configuration_of_the_workers_own_wins(finish: Finish) -> None:
 def test_a_pool_inside_a_task_passes_its_workers_records_up(finish: Finish) -> None:
     code, out, err = finish("""
         import logging
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def inner():
             logging.getLogger("app").info("deep")
@@ -456,7 +456,7 @@ def test_the_last_records_are_among_the_last_words_of_a_lost_worker(finish: Fini
     code, out, _ = finish("""
         import logging, os
         from iris_actor.errors import WorkerLostError
-        from iris_actor.work.pool.worker_pool import WorkerPool
+        from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
         def work():
             logging.getLogger("app").error("about to end")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from iris_actor import Credentials
-from iris_actor.work.pool.pool_directory import PoolDirectory, PoolEntry
+from iris_actor.work.pool.monitor.pool_directory import PoolDirectory, PoolEntry
 from tests.support.processes import ROOT
 
 ADDER = """

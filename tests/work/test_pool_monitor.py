@@ -17,9 +17,10 @@ from iris_actor.rpc.json_call import call_json
 from iris_actor.testing import EtcdProcess
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.local_launcher import LocalLauncher
-from iris_actor.work.pool.pool_directory import PoolDirectory, PoolEntry
-from iris_actor.work.pool.pool_monitor import PoolMonitor, PoolSnapshot, monitor_name
-from iris_actor.work.pool.pool_status import (
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
+from iris_actor.work.pool.monitor.pool_directory import PoolDirectory, PoolEntry
+from iris_actor.work.pool.monitor.pool_monitor import PoolMonitor, PoolSnapshot, monitor_name
+from iris_actor.work.pool.monitor.pool_status import (
     Failure,
     PoolStatus,
     TaskCounts,
@@ -27,7 +28,6 @@ from iris_actor.work.pool.pool_status import (
     WorkerInfo,
     WorkerState,
 )
-from iris_actor.work.pool.worker_pool import WorkerPool
 from tests.support.waiting import Stopwatch, until
 
 STATUS = PoolStatus(

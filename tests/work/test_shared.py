@@ -15,7 +15,7 @@ import pytest
 
 from iris_actor.errors import SerializationError
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.waiting import until
 
 

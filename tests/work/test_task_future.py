@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import pytest
 
-from iris_actor.work.pool.task_future import TaskFuture
+from iris_actor.work.pool.payload.task_future import TaskFuture
 from tests.support.interrupts import assert_interruptible
 
 

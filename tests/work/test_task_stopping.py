@@ -16,8 +16,8 @@ import pytest
 from iris_actor import call_context
 from iris_actor.errors import DeadlineExceededError, WorkerLostError
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.pool_status import WorkerState
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
+from iris_actor.work.pool.monitor.pool_status import WorkerState
 from tests.support.tasks import pid, pid_after
 from tests.support.waiting import until
 

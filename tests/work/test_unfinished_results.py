@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from iris_actor.errors import SerializationError
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 
 async def fetch(n: int) -> int:

@@ -22,8 +22,8 @@ from iris_actor.retry import Backoff
 from iris_actor.rpc.io_thread import io_thread
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.config import WorkerPoolConfig
-from iris_actor.work.pool.pool_status import WorkerState
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
+from iris_actor.work.pool.monitor.pool_status import WorkerState
 from tests.support.tasks import pid_after
 from tests.support.waiting import until
 

@@ -29,8 +29,8 @@ import pytest
 from iris_actor.errors import RemoteTraceback, SerializationError
 from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.config import WorkerPoolConfig
-from iris_actor.work.pool.pool_status import WorkerState
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
+from iris_actor.work.pool.monitor.pool_status import WorkerState
 from tests.support.waiting import until
 
 

@@ -10,8 +10,8 @@ import pytest
 from tqdm import tqdm
 
 from iris_actor.work.client import IrisClient
-from iris_actor.work.pool.task_executor import MOST_AHEAD
-from iris_actor.work.pool.worker_pool import WorkerPool
+from iris_actor.work.pool.executor.task_executor import MOST_AHEAD
+from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.waiting import until
 
 

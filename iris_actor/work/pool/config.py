@@ -5,6 +5,7 @@ Checked when it is built, so that a bad value fails where it was written.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 from iris_actor.naming import qualify
 from iris_actor.retry import Backoff
 from iris_actor.work.launch.resource_spec import ResourceSpec, is_int, is_number
+from iris_actor.work.pool.scheduler.rules import Rules
 
 
 def default_num_workers() -> int:
@@ -113,6 +115,19 @@ class WorkerPoolConfig:
     def bounds(self) -> tuple[int, int]:
         """The least and the most workers."""
         return check_bounds(self.num_workers)
+
+    def rules(self, *, prefetch: bool) -> Rules:
+        """What the scheduler of a pool goes by; see `Rules.prefetch`."""
+        most = self.max_tasks_per_worker
+        return Rules(
+            prefetch=prefetch,
+            max_tasks_per_worker=math.inf if most is None else most,
+            cancel_grace=self.cancel_grace,
+            start_timeout=self.start_timeout,
+            idle_timeout=self.idle_timeout,
+            max_restarts=self.max_restarts,
+            restart_delay=self.restart_backoff.delay,
+        )
 
 
 def check_bounds(num_workers: object, name: str = "num_workers") -> tuple[int, int]:

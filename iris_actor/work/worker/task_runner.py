@@ -40,7 +40,7 @@ from iris_actor.work.worker.shared_objects import rebuild_with
 from iris_actor.work.worker.task_call import TaskCall
 from iris_actor.work.worker.task_wire import (
     INITIALIZER,
-    Definition,
+    DefinitionMessage,
     Kind,
     Packed,
     TaskMessage,
@@ -257,7 +257,7 @@ class TaskRunner:
         self._define(definitions)
 
     def _define(self, definitions: Sequence[Any]) -> None:
-        for number, packed, frozen in (Definition(*definition) for definition in definitions):
+        for number, packed, frozen in (DefinitionMessage(*definition) for definition in definitions):
             body = unpack(packed)
             if frozen:
                 body = Body(body.data, tuple(buffer.toreadonly() for buffer in body.buffers))

@@ -51,7 +51,7 @@ class Kind(IntEnum):
     """The task ended after its timeout had passed, so what it returned or raised counts no more."""
 
 
-class Definition(NamedTuple):
+class DefinitionMessage(NamedTuple):
     """A function or a shared object, under the number by which tasks refer to it.
 
     `frozen` makes large arrays in it read-only, since one task would change them for the others.

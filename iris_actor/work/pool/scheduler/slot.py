@@ -1,0 +1,100 @@
+"""Slot: one place in a pool, filled by one worker process after the other.
+
+::
+
+      ┌─────────── backoff ────────────┐
+      ▼                                │
+    WAITING ─▶ STARTING ─▶ SETTING_UP ─▶ READY ─▶ LOST ──▶ FAILED (too often without a task to blame)
+                  └────────────┴──────────────────▲│
+                                                   └▶ ENDING (retired, or the pool ends) ─▶ removed
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import Generic
+
+from iris_actor.work.pool.scheduler.scheduled_task import T
+from iris_actor.work.pool.scheduler.worker_load import Recorded, WorkerLoad
+
+
+class SlotState(Enum):
+    """Where a slot's worker is in its life."""
+
+    WAITING = "waiting for its start"
+    STARTING = "starting"
+    SETTING_UP = "running the initializer"
+    READY = "ready"
+    LOST = "lost"
+    FAILED = "failed"
+    ENDING = "ending"
+
+
+HAS_PROCESS = frozenset({SlotState.STARTING, SlotState.SETTING_UP, SlotState.READY, SlotState.LOST})
+"""States in which a process is there, and nobody has asked it to end because it is not needed."""
+
+
+class Slot(Generic[T]):
+    """One place in a pool. Only the scheduler writes its fields.
+
+    Attributes:
+        index: the number in its worker's name.
+        state: where its worker is in its life.
+        process: number of the process that fills it, or filled it last; 0 before the first.
+        due: when the state ends by itself: restart, start timeout, end of settling. Infinite when it does
+            not.
+        retiring: gets no more tasks, and ends when it has none.
+        restarts: how often the worker was replaced.
+        streak: how often in a row it died without a task to blame.
+        was_ready: whether this process got as far as that.
+        has_ended: whether this process is known to have ended.
+        told_to_end: whether this process, which cannot be reached, was asked to end.
+        recorded: what its flight recorder said after the end of the process.
+        done, failed: tasks that ended with a value, and with an exception, in all processes of the slot.
+        load: what the process has to do.
+    """
+
+    __slots__ = (
+        "done",
+        "due",
+        "failed",
+        "has_ended",
+        "index",
+        "load",
+        "process",
+        "recorded",
+        "restarts",
+        "retiring",
+        "state",
+        "streak",
+        "told_to_end",
+        "was_ready",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.state = SlotState.WAITING
+        self.process = 0
+        self.due = -math.inf
+        self.retiring = False
+        self.restarts = 0
+        self.streak = 0
+        self.was_ready = False
+        self.has_ended = False
+        self.told_to_end = False
+        self.recorded: Recorded | None = None
+        self.done = 0
+        self.failed = 0
+        self.load: WorkerLoad[T] = WorkerLoad()
+
+    def begin(self, process: int) -> None:
+        """Another process fills the slot from now on."""
+        self.state = SlotState.STARTING
+        self.process = process
+        self.due = math.inf
+        self.was_ready = False
+        self.has_ended = False
+        self.told_to_end = False
+        self.recorded = None
+        self.load = WorkerLoad()
