@@ -8,7 +8,6 @@ never received (`ServerUnavailableError`) or with unknown outcome (`ConnectionLo
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import socket
 import uuid
@@ -21,7 +20,6 @@ import grpc.aio
 
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.address import Address
-from iris_actor.codec import NONE, Body
 from iris_actor.deadline import Deadline
 from iris_actor.errors import (
     AuthenticationError,
@@ -33,24 +31,27 @@ from iris_actor.errors import (
     ServerUnavailableError,
 )
 from iris_actor.retry import Backoff
+from iris_actor.rpc.carrier import Carrier
 from iris_actor.rpc.channel import CHANNEL_OPTIONS, CONNECT_METHOD
 from iris_actor.rpc.connecting import connection_error, not_ours, open_channel
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.io_thread import io_thread
 from iris_actor.rpc.lane import Lane, connect_lane
 from iris_actor.rpc.limits import RESUME_WINDOW, Limits
-from iris_actor.rpc.link import Fields, Link
-from iris_actor.rpc.outgoing_call import OutgoingCall, failure
+from iris_actor.rpc.outgoing_call import OutgoingCall
+from iris_actor.rpc.protocol.client_calls import ClientCalls
+from iris_actor.rpc.protocol.handshake import ClientHandshake, Going, Lost, Refused, Welcomed
+from iris_actor.rpc.protocol.session_state import SessionState
 from iris_actor.rpc.session_watch import SessionWatch
-from iris_actor.rpc.stream_order import StreamOrder
+from iris_actor.rpc.transport.grpc_stream import GrpcStream
+from iris_actor.rpc.transport.stream import Stream
 from iris_actor.rpc.waiters import Waiters
-from iris_actor.rpc.wire import VERSION, decode
 
 _CONNECT_TIMEOUT = 10.0
 _KNOCK_TIMEOUT = 2.0
 _RECONNECT = Backoff(first=0.02, most=1.0)
 _GOODBYE_TIMEOUT = 0.5
-_WITH_BODY = frozenset({pb.OK, pb.EXCEPTION})
+_USABLE = frozenset({SessionState.NEW, SessionState.OPEN})
 
 
 class ClientSession:
@@ -60,6 +61,11 @@ class ClientSession:
         address: ``host:port``.
         credentials: what the server asks for.
         on_close: called in the I/O thread, once, when the session is of no more use.
+
+    Attributes:
+        state: where it stands.
+        draining: whether the server takes no more calls.
+        error: why it is of no more use, once it is not.
     """
 
     def __init__(
@@ -70,27 +76,27 @@ class ClientSession:
     ) -> None:
         self.address = address
         self._address = Address.parse(address)
+        self.state = SessionState.NEW
         self.draining = False
         self.error: CallError | None = None
         self._credentials = credentials
         self._on_close = on_close
         self._io = io_thread()
         self._id = uuid.uuid4().hex
-        self._link = Link(self._io, self._packet)
-        self._link.max_payload = Limits().max_payload
-        self._ids = itertools.count(1)
-        self._calls: dict[int, OutgoingCall] = {}
-        self._orders: dict[int, StreamOrder] = {}
+        self._carrier = Carrier(self._io, self._packet)
+        self._carrier.link.max_payload = Limits().max_payload
+        self._capacity = Waiters()
+        self._calls = ClientCalls(self._carrier.expect, self.cancel, self._capacity.wake)
         self._max_in_flight = Limits().max_in_flight_per_caller
         self._max_payload = Limits().max_payload
         self._resume_window = RESUME_WINDOW
         self._incarnation = ""
         self._lane = ""
-        self._capacity = Waiters()
+        self._received_there = 0
         self._goodbye = ""
         self._broken = ""
         self._task: asyncio.Task[None] | None = None
-        self._watch = SessionWatch(self._link, self._address, credentials, self._server_lost)
+        self._watch = SessionWatch(self._carrier, self._address, credentials, self._server_lost)
         self._io.call_soon(self._begin)
 
     # --- callers' side, any thread ------------------------------------------------------------------
@@ -98,17 +104,17 @@ class ClientSession:
     @property
     def in_flight(self) -> int:
         """Calls that wait for their outcome."""
-        return len(self._calls)
+        return len(self._calls.open)
 
     @property
     def usable(self) -> bool:
         """Whether a new call would go out without waiting for a reconnection, or for a drained server."""
-        return self.error is None and not self.draining and (self._link.attached or not self._incarnation)
+        return self.state in _USABLE and not self.draining
 
     @property
     def full(self) -> bool:
         """Whether as many calls are in flight as the server allows this caller."""
-        return len(self._calls) >= self._max_in_flight and self.error is None
+        return len(self._calls.open) >= self._max_in_flight and self.error is None
 
     def wait_capacity(self, deadline: Deadline, given_up: Callable[[], bool]) -> bool:
         """Block until the session is not full, or `given_up()`; False when the deadline passed before."""
@@ -129,7 +135,7 @@ class ClientSession:
             BackpressureError: the session is full.
         """
         if self.full:
-            message = f"{len(self._calls)} calls are in flight to {self.address}"
+            message = f"{len(self._calls.open)} calls are in flight to {self.address}"
             raise BackpressureError.of(call.target, message)
         body = call.body
         size = body.nbytes if body.buffers else len(body.data)
@@ -142,48 +148,32 @@ class ClientSession:
                 )
             )
             return
-        call.id = number = next(self._ids)
-        fields: Fields = {"id": number, "actor": call.actor, "method": call.method}
-        if call.actor_id:
-            fields["actor_id"] = call.actor_id
-        if call.deadline is not None:
-            left = call.deadline.timeout
-            if left is not None:
-                fields["timeout_us"] = max(1, int(left * 1e6))
-        if call.chain:
-            fields["chain"] = call.chain
-        if call.trace:
-            fields["trace"] = call.trace
-        if call.credit:
-            fields["credit"] = call.credit
-            self._orders[number] = StreamOrder()
-        self._calls[number] = call
-        transfer = self._link.queue_body("calls", fields, body)
+        deadline = call.deadline
+        fields = self._calls.add(call, None if deadline is None else deadline.timeout)
+        transfer = self._carrier.queue_body("calls", fields, body)
         if transfer is not None:
             call.transfer = transfer
-        self._link.flush(eager=call.eager)
-        if self.error is not None and self._calls.pop(number, None) is not None:
+        self._carrier.flush(eager=call.eager)
+        if self.error is not None and self._calls.remove(call):
             # The session closed between our look and the insertion, and never saw this call.
-            self._orders.pop(number, None)
             call.failed(ServerUnavailableError.of(call.target, str(self.error)))
 
     def cancel(self, call: OutgoingCall) -> None:
         """Stop caring for `call`, and tell the server. Nothing is reported to the call any more."""
-        if self._calls.pop(call.id, None) is not None:
+        if self._calls.remove(call):
             self._capacity.wake()
             if call.transfer is not None:
                 call.transfer.cancelled = True
-            self._orders.pop(call.id, None)
-            self._link.send("cancels", {"id": call.id})
+            self._carrier.send("cancels", {"id": call.id})
             self._io.call_soon(lambda: self._forget(call))
 
     def _forget(self, call: OutgoingCall) -> None:
         for transfer in call.arriving:
-            self._link.forget(transfer)
+            self._carrier.link.forget(transfer)
 
     def grant(self, call: OutgoingCall, items: int) -> None:
         """Let the server send `items` more of a stream."""
-        self._link.send("credits", {"id": call.id, "items": items})
+        self._carrier.send("credits", {"id": call.id, "items": items})
 
     def doubt(self, announced: Callable[[], bool]) -> None:
         """The server is no longer announced: end the session if it gives no sign of life either.
@@ -211,9 +201,9 @@ class ClientSession:
     def _request_close(self, reason: str) -> None:
         if self._task is not None and self.error is None:
             self._goodbye = reason
-            if self._link.attached:
-                self._link.send("goodbye", {"reason": reason})
-                self._link.when_flushed(self._cancel_task)
+            if self._carrier.attached:
+                self._carrier.send("goodbye", {"reason": reason})
+                self._carrier.when_flushed(self._cancel_task)
                 self._io.loop.call_later(_GOODBYE_TIMEOUT, self._task.cancel)
             else:
                 self._task.cancel()
@@ -249,7 +239,7 @@ class ClientSession:
             else:
                 error = await connection_error(self._address, self._credentials, self._broken)
                 # A server that was there may come back, unless something else has its port now.
-                if not self._incarnation or not isinstance(error, ServerUnavailableError):
+                if self.state is SessionState.NEW or not isinstance(error, ServerUnavailableError):
                     raise error
             if give_up.passed:
                 raise ServerUnavailableError(f"lost the connection to {self.address}: {self._broken}")
@@ -293,97 +283,121 @@ class ClientSession:
                 self._broken = self._examine(error)
             finally:
                 stream.cancel()
+                if attached:
+                    self.state = self.state.to(SessionState.PARKED)
         return attached
 
-    async def _over_stream(self, stream: Any) -> None:
-        writer = self._io.loop.create_task(self._link.write_all(stream, stream.write))
+    async def _over_stream(self, call: Any) -> None:
+        """Carry packets over gRPC until that ends."""
+        stream = GrpcStream(call)
+        ended = self._ended(stream)
+        self._carrier.attach(stream, self._received_there)
+        stream.start()
         try:
-            while (data := await stream.read()) is not grpc.aio.EOF:
-                self._link.receive(stream, data)
+            await ended
         finally:
-            self._link.detach(stream)
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            self._carrier.detach(stream)
+            stream.close()
 
-    async def _over_lane(self, stream: Any) -> bool:
-        """Carry packets over the server's lane until that or `stream` ends. False: there is none."""
+    async def _over_lane(self, call: Any) -> bool:
+        """Carry packets over the server's lane until that or `call` ends. False: there is none."""
         sock = connect_lane(self._lane)
         if sock is None:
             return False
-        link, loop = self._link, self._io.loop
-        welcomed: asyncio.Future[None] = loop.create_future()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def on_end(error: Exception | None) -> None:
-            if error is None:
-                ended.set_result(None)
-            else:
-                ended.set_exception(error)
+        lane = Lane(self._io, sock)
+        ended = self._ended(lane)
+        welcomed: asyncio.Future[None] = self._io.loop.create_future()
+        watch: asyncio.Future[None] | None = None
+        first = asyncio.FIRST_COMPLETED
 
         def on_first(data: bytes | memoryview) -> None:
-            lane.on_message = partial(link.receive, lane)
-            self._welcomed(lane, data)
+            self._welcomed(handshake, data)
+            self._carrier.attach(lane, self._received_there)
             welcomed.set_result(None)
 
-        lane = Lane(self._io, sock)
-        lane.on_message, lane.on_room, lane.on_end = on_first, link.room, on_end
-        watch: asyncio.Future[None] | None = None
+        lane.on_message = on_first
         try:
             lane.start()
-            lane.send(self._hello())
-            first = asyncio.FIRST_COMPLETED
+            handshake = self._handshake()
+            lane.send(handshake.begin())
             await asyncio.wait({welcomed, ended}, timeout=_CONNECT_TIMEOUT, return_when=first)
             if not welcomed.done():
                 if ended.done():
                     ended.result()
                     return False  # it does not know us, so it is not the server's
                 raise TimeoutError
-            watch = loop.create_task(_read_to_end(stream))
+            watch = self._io.loop.create_task(_read_to_end(call))
             await asyncio.wait({ended, watch}, return_when=first)
             for end in (ended, watch):
                 if end.done():
                     end.result()
         finally:
-            link.detach(lane)
+            self._carrier.detach(lane)
             lane.close()
             if watch is not None:
                 watch.cancel()
                 await asyncio.gather(watch, return_exceptions=True)
         return True
 
-    def _hello(self) -> bytes:
-        hello = pb.Packet()
-        hello.hello.version = VERSION
-        hello.hello.session_id = self._id
-        hello.hello.resume = bool(self._incarnation)
-        hello.hello.received = self._link.received
-        hello.hello.host = socket.gethostname()
-        hello.hello.pid = os.getpid()
-        return hello.SerializeToString()
+    def _ended(self, stream: Stream) -> asyncio.Future[None]:
+        """A future that ends as `stream` does."""
+        ended: asyncio.Future[None] = self._io.loop.create_future()
 
-    async def _greet(self, stream: Any) -> None:
-        await stream.write(self._hello())
-        data = await stream.read()
-        if data is grpc.aio.EOF:
-            raise ServerUnavailableError(f"{self.address} ended the session before it began")
-        self._welcomed(stream, data)
+        def on_end(error: Exception | None) -> None:
+            if ended.done():
+                return
+            if error is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(error)
 
-    def _welcomed(self, stream: Any, data: bytes | memoryview) -> None:
-        welcome = decode(data)[0].welcome
-        if welcome.version != VERSION:
-            raise ProtocolError(
-                f"{self.address} speaks version {welcome.version} of the protocol, this is version {VERSION}"
-            )
-        if self._incarnation and (welcome.incarnation != self._incarnation or not welcome.resumed):
-            restarted = welcome.incarnation != self._incarnation
-            gone = "the server restarted" if restarted else "the session expired"
-            raise ServerUnavailableError(f"lost the connection to {self.address}: {gone}")
-        self._incarnation = welcome.incarnation
-        self._max_in_flight = welcome.max_in_flight
-        self._max_payload = welcome.max_payload
-        self._resume_window = welcome.resume_window_ms / 1000
-        self._lane = welcome.lane
-        self._link.attach(stream, welcome.received)
+        stream.on_end = on_end
+        return ended
+
+    def _handshake(self) -> ClientHandshake:
+        return ClientHandshake(
+            self._id,
+            self._incarnation,
+            self._carrier.link.received,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+
+    async def _greet(self, call: Any) -> None:
+        handshake = self._handshake()
+        await call.write(handshake.begin())
+        while True:
+            data = await call.read()
+            if data is grpc.aio.EOF:
+                raise ServerUnavailableError(f"{self.address} ended the session before it began")
+            answer = self._welcomed(handshake, data)
+            if answer is None:
+                return
+            await call.write(answer)
+
+    def _welcomed(self, handshake: ClientHandshake, data: bytes | memoryview) -> bytes | None:
+        """Take the server's next message of the handshake; returns what is to be answered, None at its end.
+
+        Raises:
+            ServerUnavailableError: the session cannot go on there.
+            ProtocolError: the server does not keep the protocol.
+        """
+        match handshake.receive(data):
+            case Going(answer):
+                return answer
+            case Lost(reason):
+                raise ServerUnavailableError(f"lost the connection to {self.address}: {reason}")
+            case Refused(reason):
+                raise ProtocolError(f"{self.address} does not keep the protocol: {reason}")
+            case Welcomed() as welcome:
+                self.state = self.state.to(SessionState.OPEN)
+                self._incarnation = welcome.incarnation
+                self._max_in_flight = welcome.max_in_flight
+                self._max_payload = welcome.max_payload
+                self._resume_window = welcome.resume_window
+                self._lane = welcome.lane
+                self._received_there = welcome.received
+        return None
 
     def _examine(self, error: grpc.aio.AioRpcError) -> str:
         """Raise what no other attempt would mend; else the reason why the stream broke."""
@@ -400,16 +414,13 @@ class ClientSession:
     def _finish(self, error: CallError) -> None:
         self.error = error
         self._watch.end()
-        unsent = {fields["id"] for fields in self._link.close()}
+        was_open = self.state is not SessionState.NEW
+        self.state = self.state.to(SessionState.CLOSED)
+        unsent = {fields["id"] for fields in self._carrier.close()}
         self._on_close(self)
         final = not isinstance(error, ServerUnavailableError)
-        while self._calls:
-            try:
-                number, call = self._calls.popitem()
-            except KeyError:  # a caller cancelled the last one
-                break
-            self._orders.pop(number, None)
-            never_received = number in unsent or not self._incarnation
+        for call in self._calls.end():
+            never_received = call.id in unsent or not was_open
             if final and never_received:
                 call.failed(type(error).of(call.target, str(error)))
             elif never_received:
@@ -421,70 +432,11 @@ class ClientSession:
     # --- frames, in the I/O thread ------------------------------------------------------------------
 
     def _packet(self, packet: pb.Packet) -> None:
-        calls = self._calls
-        for item in packet.items:
-            order = self._orders.get(item.id)
-            call = calls.get(item.id)
-            if order is not None and call is not None:
-                self._body(call, item, order.slot(call.item))
-        for reply in packet.replies:
-            number = reply.id
-            call = calls.get(number)
-            if call is None:
-                continue
-            data = reply.data
-            if data and not self._orders:  # the common case, without detours
-                if calls.pop(number, None) is None:
-                    continue
-                if reply.status == pb.OK:
-                    call.returned(Body(data))
-                else:
-                    call.raised(Body(data))
-                continue
-            if call.transfer is not None:
-                call.transfer.cancelled = True  # it is all sent, or was refused
-            settle: Callable[[Body], None] = partial(
-                self._settle, number, reply.status, reply.message, reply.may_have_run
-            )
-            order = self._orders.get(number)
-            if order is not None:
-                settle = order.slot(settle)
-            if reply.status in _WITH_BODY:
-                self._body(call, reply, settle)
-            else:
-                settle(NONE)
-        self._capacity.wake()
+        self._calls.take(packet)
         if packet.HasField("drain"):
             self.draining = True
         if packet.HasField("goodbye"):
             raise ServerUnavailableError(f"{self.address} closed the session: {packet.goodbye.reason}")
-
-    def _body(self, call: OutgoingCall, frame: Any, then: Callable[[Body], None]) -> None:
-        data = frame.data
-        if data:
-            then(Body(data))
-            return
-        parts = frame.parts
-        try:
-            self._link.expect(parts.transfer, parts.sizes, then)
-        except PayloadTooLargeError as error:
-            self.cancel(call)
-            call.failed(PayloadTooLargeError.of(call.target, f"its result: {error}", may_have_run=True))
-        else:
-            call.arriving = (*call.arriving, parts.transfer)
-
-    def _settle(self, number: int, status: int, message: str, may_have_run: bool, body: Body) -> None:
-        call = self._calls.pop(number, None)
-        self._orders.pop(number, None)
-        if call is None:
-            return
-        self._capacity.wake()
-        if status == pb.OK:
-            call.returned(body)
-        elif status == pb.EXCEPTION:
-            call.raised(body)
-        else:
-            call.failed(failure(call.target, status, message, may_have_run=may_have_run))
 
 
 async def _read_to_end(stream: Any) -> None:

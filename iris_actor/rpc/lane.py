@@ -54,7 +54,7 @@ def connect_lane(name: str) -> socket.socket | None:
 
 
 class Lane:
-    """One connected socket.
+    """One connected socket: a `Stream`.
 
     `send` and `go_on` are for whoever holds the link's lock; everything else happens in the I/O thread.
 
@@ -62,13 +62,13 @@ class Lane:
         io: the I/O thread.
         sock: connected.
 
+    `on_end` must see to `close`, once no thread sends any more.
+
     Attributes:
-        on_message: called with each message that arrives.
-        on_room: called when there is room again; it should `go_on`.
-        on_end: called once, when the other side is gone (None), or with what `on_message` raised; not after
-            `close`, which it must see to, once no thread sends any more.
         limit: bytes that a message may have.
     """
+
+    direct = True
 
     def __init__(self, io: IOThread, sock: socket.socket) -> None:
         let_go_in_child(sock)
@@ -78,7 +78,7 @@ class Lane:
         self._io = io
         self._sock = sock
         self._fd = sock.fileno()
-        self.on_message: Callable[[memoryview], None] = _ignore
+        self.on_message: Callable[[bytes | memoryview], None] = _ignore
         self.on_room: Callable[[], None] = _ignore
         self.on_end: Callable[[Exception | None], None] = _ignore
         self.limit = MAX_MESSAGE

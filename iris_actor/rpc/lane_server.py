@@ -28,7 +28,9 @@ class LaneServer:
         name: what callers connect to.
     """
 
-    def __init__(self, io: IOThread, on_hello: Callable[[Lane, memoryview], None], timeout: float) -> None:
+    def __init__(
+        self, io: IOThread, on_hello: Callable[[Lane, bytes | memoryview], None], timeout: float
+    ) -> None:
         self.name = f"iris-actor/{uuid.uuid4().hex}"
         self._io = io
         self._on_hello = on_hello
@@ -54,7 +56,7 @@ class LaneServer:
             timer.cancel()
             self._new.discard(lane)
 
-        def on_first(data: memoryview) -> None:
+        def on_first(data: bytes | memoryview) -> None:
             known()
             self._on_hello(lane, data)
 

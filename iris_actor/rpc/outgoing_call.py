@@ -22,7 +22,7 @@ from iris_actor.errors import (
     SerializationError,
     ServerUnavailableError,
 )
-from iris_actor.rpc.transfer import OutgoingTransfer
+from iris_actor.rpc.protocol.transfer import OutgoingTransfer
 
 
 class Status(Enum):

@@ -31,9 +31,11 @@ from iris_actor.rpc.json_call import JsonCall
 from iris_actor.rpc.lane import Lane, lanes_are_on
 from iris_actor.rpc.lane_server import LaneServer
 from iris_actor.rpc.limits import Limits
+from iris_actor.rpc.protocol.handshake import Going, Greeted, Refused, ServerHandshake, Unknown
+from iris_actor.rpc.protocol.session_state import SessionState
 from iris_actor.rpc.refusals import Refusals
-from iris_actor.rpc.server_session import Dispatcher, ServerLoad, ServerSession, welcome
-from iris_actor.rpc.wire import VERSION, decode
+from iris_actor.rpc.server_session import Dispatcher, ServerLoad, ServerSession
+from iris_actor.rpc.transport.grpc_stream import GrpcStream
 
 _HELLO_TIMEOUT = 10.0
 _FLUSH_TIMEOUT = 2.0
@@ -159,84 +161,90 @@ class RpcServer:
 
     async def _serve_stream(self, context: Any) -> str | None:
         """Carry a session over one stream until it ends; returns what the caller did wrong, if anything."""
+        lane = "" if self._lanes is None else self._lanes.name
+        handshake = self._handshake(lane=lane)
         try:
-            data = await asyncio.wait_for(context.read(), _HELLO_TIMEOUT)
-            if data is grpc.aio.EOF:
-                return None
-            hello = decode(data)[0].hello
-            if hello.version != VERSION:
-                return f"the caller speaks version {hello.version} of the protocol, not {VERSION}"
-            session = self._session(hello)
-            if session is None:
-                await context.write(welcome(self._load, self.incarnation, resumed=False, received=0))
-            else:
-                await self._carry(session, hello, context)
+            while True:
+                data = await asyncio.wait_for(context.read(), _HELLO_TIMEOUT)
+                if data is grpc.aio.EOF:
+                    return None
+                match handshake.receive(data):
+                    case Going(answer):
+                        await context.write(answer)
+                    case Refused(reason):
+                        return reason
+                    case Unknown(answer):
+                        await context.write(answer)
+                        return None
+                    case Greeted() as greeted:
+                        await self._carry(self._session(greeted), greeted, context)
+                        return None
         except TimeoutError:
             return "no hello"
         except grpc.aio.InternalError:
             return None  # the connection broke between gRPC's layers
         except ProtocolError as error:
             return str(error)
-        return None
 
-    def _session(self, hello: pb.Hello) -> ServerSession | None:
-        session = self._sessions.get(hello.session_id)
-        if session is None and not hello.resume and hello.session_id:
-            caller = Caller(hello.host, hello.pid)
+    def _handshake(self, *, lane: str = "", only_resume: bool = False) -> ServerHandshake:
+        return ServerHandshake(
+            self.incarnation, self._limits, self._received, lane=lane, only_resume=only_resume
+        )
+
+    def _received(self, session_id: str) -> int | None:
+        session = self._sessions.get(session_id)
+        return None if session is None else session.carrier.link.received
+
+    def _session(self, greeted: Greeted) -> ServerSession:
+        session = self._sessions.get(greeted.session_id)
+        if session is None:
+            caller = Caller(greeted.host, greeted.pid)
             session = ServerSession(self._io, caller, self._dispatcher, self._load)
-            self._sessions[hello.session_id] = session
+            self._sessions[greeted.session_id] = session
         return session
 
-    async def _carry(self, session: ServerSession, hello: pb.Hello, context: Any) -> None:
-        link = session.link
+    async def _carry(self, session: ServerSession, greeted: Greeted, context: Any) -> None:
+        carrier = session.carrier
         session.abort_stream()  # a stream that the caller gave up, but this side still believes in
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine of gRPC's runs in a task
-        session.abort_stream = partial(_cancel, task)
-        session.stream = context
+        ended: asyncio.Future[None] = self._io.loop.create_future()
+        stream = GrpcStream(context)
+        stream.on_end = partial(_end, ended)
+        session.abort_stream = partial(_end, ended, None)
+        session.stream = stream
         session.leave_lane()
-        lane = "" if self._lanes is None else self._lanes.name
-        writer = None
         try:
-            greeting = welcome(
-                self._load, self.incarnation, resumed=hello.resume, received=link.received, lane=lane
-            )
-            link.attach(context, hello.received)
+            carrier.attach(stream, greeted.received)
+            session.opened()
             # The caller may come over the lane before this returns.
-            await context.write(greeting)
-            session.unpark()
+            await context.write(greeted.answer)
             if self._load.draining:
-                link.send("drain", {})
-            writer = asyncio.create_task(link.write_all(context, context.write))
-            while not link.closed and (data := await context.read()) is not grpc.aio.EOF:
-                link.receive(context, data)
+                carrier.send("drain", {})
+            stream.start()
+            await ended
         except ProtocolError:
             session.close()
             raise
         except asyncio.CancelledError:
-            pass  # the connection broke, or a newer stream took over
+            pass  # the connection broke
         finally:
-            if writer is not None:
-                writer.cancel()
-            link.detach(context)
-            if session.stream is context:
+            stream.close()
+            carrier.detach(stream)
+            if session.stream is stream:
                 session.leave_lane()
             # Another stream may have taken over, or be about to: then it ends the parking again.
-            if not link.attached:
-                self._park(hello.session_id, session)
+            if not carrier.attached:
+                self._park(greeted.session_id, session)
 
     def _take_lane(self, lane: Lane, data: bytes | memoryview) -> None:
-        hello = decode(data)[0].hello
-        session = self._sessions.get(hello.session_id)
-        if session is None or session.stream is None or hello.version != VERSION:
+        verdict = self._handshake(only_resume=True).receive(data)
+        session = self._sessions.get(verdict.session_id) if isinstance(verdict, Greeted) else None
+        if session is None or session.stream is None or not isinstance(verdict, Greeted):
             lane.close()
-            return
-        received = session.link.received
-        greeting = welcome(self._load, self.incarnation, resumed=True, received=received)
-        session.take_lane(lane, greeting, hello.received)
+        else:
+            session.take_lane(lane, verdict.answer, verdict.received)
 
     def _park(self, number: str, session: ServerSession) -> None:
-        if session.link.closed:
+        if session.state is SessionState.CLOSED:
             self._sessions.pop(number, None)
             return
 
@@ -244,8 +252,7 @@ class RpcServer:
             self._sessions.pop(number, None)
             session.close()
 
-        session.unpark()
-        session.expiry = self._io.loop.call_later(self._limits.resume_window, expire)
+        session.park(self._limits.resume_window, expire)
 
     # --- unary calls --------------------------------------------------------------------------------
 
@@ -284,7 +291,7 @@ class RpcServer:
             load.draining = True
             await self._health.enter_graceful_shutdown()
             for session in self._sessions.values():
-                session.link.send("drain", {})
+                session.carrier.send("drain", {})
         idle = asyncio.Event()
         load.on_idle.append(lambda: self._io.call_soon(idle.set))
         if not load.calls:
@@ -296,10 +303,10 @@ class RpcServer:
     async def _flush(self, deadline: Deadline) -> bool:
         async def flushed(session: ServerSession) -> None:
             event = asyncio.Event()
-            session.link.when_flushed(event.set)
+            session.carrier.when_flushed(event.set)
             await event.wait()
 
-        attached = [session for session in self._sessions.values() if session.link.attached]
+        attached = [session for session in self._sessions.values() if session.carrier.attached]
         return await _within(lambda: asyncio.gather(*map(flushed, attached)), deadline)
 
     def stop(self, reason: str = "the server is stopping") -> None:
@@ -312,7 +319,7 @@ class RpcServer:
             return
         self._load.draining = True
         for session in list(self._sessions.values()):
-            session.link.send("goodbye", {"reason": reason})
+            session.carrier.send("goodbye", {"reason": reason})
         await self._flush(Deadline.after(_FLUSH_TIMEOUT / 4))
         for session in list(self._sessions.values()):
             session.close()
@@ -330,8 +337,13 @@ async def _within(start: Callable[[], Awaitable[object]], deadline: Deadline) ->
     return True
 
 
-def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
+def _end(ended: asyncio.Future[None], error: Exception | None) -> None:
+    if ended.done():
+        return
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)
 
 
 class _Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from iris_actor._proto import session_pb2 as pb
 from iris_actor.codec import Body
 from iris_actor.errors import PayloadTooLargeError
+from iris_actor.rpc.carrier import Carrier
 from iris_actor.rpc.incoming_call import Caller, IncomingCall, SessionCall
 from iris_actor.rpc.io_thread import IOThread
 from iris_actor.rpc.lane import Lane
 from iris_actor.rpc.limits import COUNTED, MAX_MESSAGE, Limits
-from iris_actor.rpc.link import Fields, Link
 from iris_actor.rpc.outgoing_call import Status
-from iris_actor.rpc.transfer import OutgoingTransfer
-from iris_actor.rpc.wire import VERSION
+from iris_actor.rpc.protocol.link import Fields
+from iris_actor.rpc.protocol.server_calls import ServerCalls
+from iris_actor.rpc.protocol.session_state import SessionState
+from iris_actor.rpc.transport.stream import Stream
 
 
 class Dispatcher(Protocol):
@@ -78,46 +80,66 @@ class ServerLoad:
 
 
 class ServerSession:
-    """One caller's session. Its methods are called in the I/O thread, but for `answer` and `send_item`."""
+    """One caller's session. Its methods are called in the I/O thread, but for `answer` and `send_item`.
+
+    Attributes:
+        state: where it stands.
+        caller: whose it is.
+        carrier: moves its packets.
+        calls: those that have no outcome yet.
+        stream: the gRPC stream that it came over last.
+        abort_stream: ends that.
+        lane: the lane that carries it, if one does.
+    """
 
     def __init__(self, io: IOThread, caller: Caller, dispatcher: Dispatcher, load: ServerLoad) -> None:
+        self.state = SessionState.NEW
         self.caller = caller
-        self.link = Link(io, self._packet)
-        self.link.max_payload = load.limits.max_payload
-        self.calls: dict[int, SessionCall] = {}
-        self.expiry: asyncio.TimerHandle | None = None
+        self.carrier = Carrier(io, self._packet)
+        self.carrier.link.max_payload = load.limits.max_payload
+        self.calls: ServerCalls[SessionCall] = ServerCalls(self._call, self._cancelled)
         self.abort_stream: Callable[[], None] = lambda: None
-        self.stream: object | None = None
+        self.stream: Stream | None = None
         self.lane: Lane | None = None
         self._io = io
-        self._results: list[tuple[int, OutgoingTransfer]] = []
         self._dispatcher = dispatcher
         self._load = load
+        self._expiry: asyncio.TimerHandle | None = None
 
-    def unpark(self) -> None:
-        """A stream carries the session again, or it is over: it does not expire."""
-        if self.expiry is not None:
-            self.expiry.cancel()
-            self.expiry = None
+    def opened(self) -> None:
+        """A stream carries the session."""
+        self.state = self.state.to(SessionState.OPEN)
+        self._stays()
+
+    def park(self, seconds: float, expire: Callable[[], None]) -> None:
+        """No stream carries it: `expire()` is called unless another one does within so many seconds."""
+        self.state = self.state.to(SessionState.PARKED)
+        self._stays()
+        self._expiry = self._io.loop.call_later(seconds, expire)
+
+    def _stays(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     def close(self) -> None:
         """Cancel what runs and forget the session."""
-        self.unpark()
-        self.link.close()
+        self.state = self.state.to(SessionState.CLOSED)
+        self._stays()
+        self.carrier.close()
         self.leave_lane()
-        for call in list(self.calls.values()):
-            self._cancel(call)
+        self.calls.end()
 
-    def take_lane(self, lane: Lane, greeting: bytes, received: int) -> None:
-        """Go on over `lane`, beside the stream that brought its name."""
+    def take_lane(self, lane: Lane, welcome: bytes, received: int) -> None:
+        """Go on over `lane`, beside the stream that brought its name.
+
+        Args:
+            lane: whose other side has said who it is.
+            welcome: what it is told.
+            received: number of the last packet that it has.
+        """
         self.leave_lane()
         self.lane = lane
-        link = self.link
-
-        def on_message(data: bytes | memoryview) -> None:
-            link.receive(lane, data)
-            if link.closed:  # it was a goodbye
-                self.abort_stream()
 
         def on_end(error: Exception | None) -> None:
             if error is not None:
@@ -125,76 +147,60 @@ class ServerSession:
             self.leave_lane()
             self.abort_stream()  # the caller comes back with another one
 
-        lane.on_message, lane.on_room, lane.on_end = on_message, link.room, on_end
+        lane.on_end = on_end
         lane.limit = MAX_MESSAGE
-        lane.send(greeting)
-        link.attach(lane, received)
-        self.unpark()
+        lane.send(welcome)
+        self.carrier.attach(lane, received)
+        self.opened()
 
     def leave_lane(self) -> None:
         """Close the lane, if there is one; the caller comes back."""
         lane, self.lane = self.lane, None
         if lane is not None:
-            self.link.detach(lane)
+            self.carrier.detach(lane)
             lane.close()
 
     # --- outcomes, from any thread ------------------------------------------------------------------
 
     def answer(self, call: SessionCall, fields: Fields, body: Body | None) -> None:
         """Send the outcome of `call`, unless it has one already or was cancelled."""
-        if self.calls.pop(call.id, None) is None:
+        if self.calls.remove(call.id) is None:
             return
         call.finished = True
         try:
             if body is None:
-                self.link.queue("replies", fields)
+                self.carrier.link.queue("replies", fields)
             else:
                 self._queue_body("replies", fields, call, body)
             # Before it goes out: who has the answer may ask how many calls are left.
             self._load.finished(call)
             # With others to answer the I/O thread sends it, together with theirs.
-            self.link.flush(eager=call.eager and not self.calls)
+            self.carrier.flush(eager=call.eager and not self.calls)
         except BaseException:
             # For lack of memory, say. It may be sent in part, so that another outcome is one too many, which
             # the caller ignores; but with none it would wait for ever.
-            self.calls[call.id] = call
+            self.calls.put_back(call)
             call.finished = False
             raise
 
     def send_item(self, call: SessionCall, body: Body) -> None:
         """Send one item of the stream of `call`."""
         self._queue_body("items", {"id": call.id}, call, body)
-        self.link.flush()
+        self.carrier.flush()
 
     def _queue_body(self, kind: str, fields: Fields, call: SessionCall, body: Body) -> None:
         # The method may go on changing what it returned.
-        transfer = self.link.queue_body(kind, fields, body, copy=True)
+        transfer = self.carrier.queue_body(kind, fields, body, copy=True)
         if transfer is not None:
-            self._io.call_soon(partial(self._sending, call.id, transfer))
-
-    def _sending(self, number: int, transfer: OutgoingTransfer) -> None:
-        # A cancel may come when the call itself is over and its large result is on its way.
-        self._results = [(n, t) for n, t in self._results if not t.done]
-        self._results.append((number, transfer))
+            self._io.call_soon(partial(self.calls.sending, call.id, transfer))
 
     # --- frames -------------------------------------------------------------------------------------
 
     def _packet(self, packet: pb.Packet) -> None:
-        for frame in packet.calls:
-            self._call(frame)
-        for credit in packet.credits:
-            call = self.calls.get(credit.id)
-            if call is not None:
-                call.grant(credit.items)
-        for cancel in packet.cancels:
-            call = self.calls.get(cancel.id)
-            if call is not None:
-                self._cancel(call)
-            for number, transfer in self._results:
-                if number == cancel.id:
-                    transfer.cancelled = True
+        self.calls.take(packet)
         if packet.HasField("goodbye"):
             self.close()
+            self.abort_stream()
 
     def _call(self, frame: pb.Call) -> None:
         load = self._load
@@ -205,7 +211,7 @@ class ServerSession:
             size = 0
         too_large = load.too_large(size) if size else None
         refusal = load.refusal(len(self.calls), size)
-        self.calls[call.id] = call
+        self.calls.add(call)
         load.calls.add(call)
         if load.draining:
             call.send_failure(Status.DRAINING, "the server is draining", may_have_run=False)
@@ -223,9 +229,9 @@ class ServerSession:
             call.body = Body(data)
             self._dispatcher.dispatch(call)
         else:
-            call.on_cancel = partial(self.link.forget, frame.parts.transfer)
+            call.on_cancel = partial(self.carrier.link.forget, frame.parts.transfer)
             try:
-                self.link.expect(frame.parts.transfer, frame.parts.sizes, partial(self._arrived, call))
+                self.carrier.expect(frame.parts.transfer, frame.parts.sizes, partial(self._arrived, call))
             except PayloadTooLargeError as error:
                 call.send_failure(Status.TOO_LARGE, str(error), may_have_run=False)
 
@@ -235,24 +241,6 @@ class ServerSession:
             call.body = body
             self._dispatcher.dispatch(call)
 
-    def _cancel(self, call: SessionCall) -> None:
-        if self.calls.pop(call.id, None) is not None:
-            call.cancel()
-            self._load.finished(call)
-
-
-def welcome(load: ServerLoad, incarnation: str, *, resumed: bool, received: int, lane: str = "") -> bytes:
-    """The server's first packet on a stream."""
-    packet = pb.Packet()
-    fields: dict[str, Any] = {
-        "version": VERSION,
-        "incarnation": incarnation,
-        "resumed": resumed,
-        "received": received,
-        "max_in_flight": load.limits.max_in_flight_per_caller,
-        "max_payload": load.limits.max_payload,
-        "resume_window_ms": int(load.limits.resume_window * 1000),
-        "lane": lane,
-    }
-    packet.welcome.CopyFrom(pb.Welcome(**fields))
-    return packet.SerializeToString()
+    def _cancelled(self, call: SessionCall) -> None:
+        call.cancel()
+        self._load.finished(call)

@@ -23,8 +23,8 @@ from iris_actor._proto.session_pb2 import Packet, Segment
 from iris_actor.codec import Body
 from iris_actor.rpc.arena import KEEP, Arena, OwnSegment
 from iris_actor.rpc.io_thread import IOThread
-from iris_actor.rpc.lane import Lane
 from iris_actor.rpc.loans import Loans
+from iris_actor.rpc.transport.stream import Stream
 
 
 class SharedMemory:
@@ -69,17 +69,20 @@ class SharedMemory:
             raise
         return segment.number if self.arena.lend(segment) else 0
 
-    def write_offers(self, lane: Lane) -> None:
-        """Send offers while the lane takes them. With the link's lock."""
-        while self._offers and not lane.blocked:
-            self._write_offer(lane, self._offers.popleft())
+    def write_offers(self, stream: Stream) -> None:
+        """Send offers while the stream takes them; there are none unless it takes file descriptors, too.
+
+        With the carrier's lock.
+        """
+        while self._offers and not stream.blocked:
+            self._write_offer(stream, self._offers.popleft())
 
     @staticmethod
-    def _write_offer(lane: Lane, own: OwnSegment) -> None:
+    def _write_offer(stream: Stream, own: OwnSegment) -> None:
         packet = Packet()
         note = packet.segments.add(number=own.number, event=Segment.OFFERED, size=own.size)
         note.inode = own.segment.inode
-        lane.send(packet.SerializeToString(), own.segment.fd)
+        stream.send(packet.SerializeToString(), own.segment.fd)
 
     def _offer_soon(self, own: OwnSegment) -> None:
         self._io.call_soon(lambda: self._offer(own))
@@ -122,9 +125,9 @@ class SharedMemory:
 
     # --- what the other side says ---------------------------------------------------------------------
 
-    def offered(self, stream: object, note: Segment) -> None:
+    def offered(self, stream: Stream, note: Segment) -> None:
         """It offers a segment, whose descriptor has come over `stream`."""
-        fd = stream.take_fd() if isinstance(stream, Lane) else None
+        fd = stream.take_fd()
         if fd is not None and self.loans.map(note.number, note.size, note.inode, fd):
             self._send({"number": note.number, "event": Segment.MAPPED})
 

@@ -30,8 +30,8 @@ from iris_actor.errors import DeadlineExceededError, ProtocolError
 from iris_actor.rpc import arena as arena_module
 from iris_actor.rpc import shared_memory as shared_memory_module
 from iris_actor.rpc.arena import Arena, OwnSegment, budget
+from iris_actor.rpc.carrier import Carrier
 from iris_actor.rpc.limits import KIB, MIB
-from iris_actor.rpc.link import Link
 from iris_actor.rpc.loans import Loans
 from iris_actor.rpc.segment import SWITCH, Segment, layout
 from iris_actor.rpc.sessions import sessions
@@ -69,14 +69,14 @@ def noise(seed: int, size: int = SIZE) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, size, dtype=np.uint8)
 
 
-def links(hosted: Hosted) -> tuple[Link, Link]:
+def links(hosted: Hosted) -> tuple[Carrier, Carrier]:
     """Those of the only session: of the caller, and of the server."""
-    client = sessions.get(hosted.address, None)._link
+    client = sessions.get(hosted.address, None)._carrier
     (session,) = hosted.server._rpc._sessions.values()
-    return client, session.link
+    return client, session.carrier
 
 
-def states(link: Link) -> list[str]:
+def states(link: Carrier) -> list[str]:
     return sorted(own.state.value for own in link.memory.arena._segments.values())
 
 
@@ -373,7 +373,7 @@ def test_a_killed_server_leaves_what_it_lent_and_nothing_else():
         def shared() -> bool:
             """In both directions; asked again, since it takes calls to get there."""
             assert np.array_equal(pool.call(timeout=20).echo(data), data)
-            taken = sessions.get(server.address, None)._link.memory.loans.taken
+            taken = sessions.get(server.address, None)._carrier.memory.loans.taken
             return taken > 0 and shared_memory_of(server.pid) >= 2
 
         until(shared)
@@ -483,9 +483,9 @@ def noise(seed):
 
 def lent(seed):
     while True:
-        taken = sessions.get(sys.argv[1], None)._link.memory.loans.taken
+        taken = sessions.get(sys.argv[1], None)._carrier.memory.loans.taken
         array = pool.call(timeout=20).echo(noise(seed))
-        if sessions.get(sys.argv[1], None)._link.memory.loans.taken > taken:
+        if sessions.get(sys.argv[1], None)._carrier.memory.loans.taken > taken:
             return array
 
 def same(array, seed):
@@ -556,7 +556,7 @@ while time.monotonic() < end or hit <= 50:
         hit += 1
 for n in range(20):
     assert np.array_equal(pool.call(timeout=20).echo(data), data)
-print("survived", sessions.get(sys.argv[1], None)._link.memory.loans.taken > 20)
+print("survived", sessions.get(sys.argv[1], None)._carrier.memory.loans.taken > 20)
 """
 
 
@@ -577,7 +577,7 @@ held = [pool.call(timeout=20).echo(data) for _ in range(30)]
 cycle = [held]
 cycle.append(cycle)
 sys.modules["kept"] = held
-print(sessions.get(sys.argv[1], None)._link.memory.loans.taken > 0)
+print(sessions.get(sys.argv[1], None)._carrier.memory.loans.taken > 0)
 """
 
 
@@ -606,7 +606,7 @@ data = np.arange(600_000)
 for n in range(12):
     data += 1
     assert np.array_equal(pool.call(timeout=20).echo(data), data)
-link = sessions.get(sys.argv[1], None)._link
+link = sessions.get(sys.argv[1], None)._carrier
 print(link.memory.arena.lent, link.memory.loans.taken > 0)
 """
 _NO_LARGE_FILES = "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))"

@@ -184,7 +184,7 @@ def test_garbage_is_hung_up_on_and_nobody_else_notices(hosted, data):
 
 def test_who_knows_no_session_gets_none(hosted):
     from iris_actor._proto import session_pb2 as pb
-    from iris_actor.rpc.wire import VERSION
+    from iris_actor.rpc.protocol.wire import VERSION
 
     for number in ("", "0" * 32):
         packet = pb.Packet()

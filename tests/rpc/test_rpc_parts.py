@@ -15,7 +15,7 @@ from iris_actor.codec import Body
 from iris_actor.deadline import Deadline
 from iris_actor.rpc.buffers import BufferPool
 from iris_actor.rpc.loop_queue import LoopQueue
-from iris_actor.rpc.stream_order import StreamOrder
+from iris_actor.rpc.protocol.stream_order import StreamOrder
 from iris_actor.rpc.waiters import Waiters
 from tests.support.waiting import until
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from iris_actor.errors import SerializationError
-from iris_actor.rpc.link import Link
+from iris_actor.rpc.carrier import Carrier
 from tests.support.serving import hosting
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("each_carrier")
 
 
-@pytest.mark.parametrize("where", ["queue", "flush"])
+@pytest.mark.parametrize("where", ["queue_body", "flush"])
 @pytest.mark.parametrize("method", ["echo", "echo_async"])
 def test_an_outcome_that_cannot_be_sent_for_lack_of_memory_is_an_answer_too(monkeypatch, where, method):
     class Echo:
@@ -22,19 +22,19 @@ def test_an_outcome_that_cannot_be_sent_for_lack_of_memory_is_an_answer_too(monk
         async def echo_async(self, value):
             return value
 
-    failing = getattr(Link, where)
+    failing = getattr(Carrier, where)
     failures = []
 
     def fail_once(link, *args, **kwargs):
         if link in links and not failures:
             failures.append(where)
             raise MemoryError
-        failing(link, *args, **kwargs)
+        return failing(link, *args, **kwargs)
 
     with hosting(Echo()) as hosted:
         assert getattr(hosted.pool.call(timeout=10), method)(1) == 1
-        links = {session.link for session in hosted.server._rpc._sessions.values()}
-        monkeypatch.setattr(Link, where, fail_once)
+        links = {session.carrier for session in hosted.server._rpc._sessions.values()}
+        monkeypatch.setattr(Carrier, where, fail_once)
         call = getattr(hosted.pool.call(timeout=10), method)
         try:
             assert call(2) == 2  # where it was queued already, it is what arrives

@@ -6,7 +6,7 @@ import pytest
 
 from iris_actor._proto.session_pb2 import Chunk, Packet
 from iris_actor.errors import ProtocolError
-from iris_actor.rpc.wire import decode, encode_chunk
+from iris_actor.rpc.protocol.wire import decode, encode_chunk
 
 
 @pytest.mark.parametrize("size", [1, 10, 127, 128, 300, 16_383, 16_384, 1 << 20])

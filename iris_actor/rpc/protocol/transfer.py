@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from iris_actor.codec import Body
 from iris_actor.errors import ProtocolError
-from iris_actor.rpc.buffers import buffers
 from iris_actor.rpc.limits import CHUNK
-
-_ids = itertools.count(1)
 
 
 class OutgoingTransfer:
@@ -18,18 +14,22 @@ class OutgoingTransfer:
 
     The body's buffers must not change until it is through (`buffers.own`).
 
-    Attributes:
-        id: what both sides call it.
-        sizes: of its parts.
+    Args:
+        number: what both sides call it.
+        parts: of the body.
         segment: number of the segment that it stands in already; 0 when it travels in pieces.
+
+    Attributes:
+        number, segment: see above.
+        sizes: of its parts.
         cancelled: set when nobody wants it any more.
         done: whether it is through.
     """
 
-    __slots__ = ("_pieces", "cancelled", "done", "id", "segment", "sizes")
+    __slots__ = ("_pieces", "cancelled", "done", "number", "segment", "sizes")
 
-    def __init__(self, parts: Sequence[memoryview], segment: int = 0) -> None:
-        self.id = next(_ids)
+    def __init__(self, number: int, parts: Sequence[memoryview], segment: int = 0) -> None:
+        self.number = number
         self.sizes = [part.nbytes for part in parts]
         self.segment = segment
         self.cancelled = False
@@ -50,13 +50,18 @@ class OutgoingTransfer:
 
 
 class IncomingTransfer:
-    """A body that arrives: memory for its parts, and what to call when it is whole."""
+    """A body that arrives.
+
+    Args:
+        parts: memory for its parts.
+        on_complete: called with the body when it is whole.
+    """
 
     __slots__ = ("_missing", "_on_complete", "_parts")
 
-    def __init__(self, sizes: Sequence[int], on_complete: Callable[[Body], None]) -> None:
-        self._parts = [buffers.take(size) for size in sizes]
-        self._missing = sum(sizes)
+    def __init__(self, parts: Sequence[memoryview], on_complete: Callable[[Body], None]) -> None:
+        self._parts = parts
+        self._missing = sum(part.nbytes for part in parts)
         self._on_complete = on_complete
 
     def put(self, part: int, offset: int, bulk: memoryview) -> bool:
