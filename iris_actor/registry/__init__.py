@@ -1,8 +1,8 @@
 """Registry: who is where. Endpoints are announced in it, and found by name."""
 
+from iris_actor.registry.connect import connect_registry
 from iris_actor.registry.endpoint import ActorId, Endpoint
 from iris_actor.registry.registry import Directory, Registration, RegistrationState, Registry
-from iris_actor.registry.shared_registry import connect_registry
 from iris_actor.registry.url import RegistryURL
 
 __all__ = [

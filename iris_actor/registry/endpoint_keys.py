@@ -3,7 +3,6 @@
 ::
 
     <prefix>/endpoints/<namespace>/<actor name>/<actor id>   JSON, one endpoint
-    <prefix>/store                                           JSON, the id of this etcd's data
 """
 
 from __future__ import annotations
@@ -41,11 +40,6 @@ def _check(name: str, actor_id: str) -> None:
     qualify(f"/_/{actor_id}", "", framework=True)
 
 
-def range_end(prefix: bytes) -> bytes:
-    """The end of the range of keys that begin with `prefix`."""
-    return prefix[:-1] + bytes([prefix[-1] + 1])
-
-
 class EndpointKeys:
     """Translates between endpoints and etcd's keys and values below `prefix`. Thread-safe.
 
@@ -60,11 +54,6 @@ class EndpointKeys:
         self.prefix = prefix
         self._lock = threading.Lock()
         self._passed_over: set[bytes] = set()  # keys that were warned of
-
-    @property
-    def store(self) -> bytes:
-        """Key of the id of the data: another id is another history of revisions."""
-        return f"{self.prefix}/store".encode()
 
     def below(self, names: str) -> bytes:
         """What the keys begin with of all endpoints whose full name begins with `names`."""

@@ -3,50 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 
+from iris_actor.etcd.leased.key import KeyState, LeasedKey
 from iris_actor.registry.endpoint import Endpoint
-from iris_actor.registry.endpoint_keys import encode
 from iris_actor.registry.registry import RegistrationState
 
-
-class Wish(Enum):
-    """What is to be done about a registration's key."""
-
-    PUT = "put"
-    KEEP = "keep"
-    REMOVE = "remove"
-    NOTHING = "nothing"
+_SHOWN = {
+    KeyState.WANTED: RegistrationState.LOST,
+    KeyState.STANDS: RegistrationState.STANDS,
+    KeyState.DOUBTFUL: RegistrationState.LOST,
+    KeyState.LOST: RegistrationState.LOST,
+    KeyState.LEAVING: RegistrationState.CLOSED,
+    KeyState.GONE: RegistrationState.CLOSED,
+}
 
 
 class EtcdRegistration:
-    """A `Registration`. Its fields are guarded by the announcer's lock.
+    """A `Registration`: an endpoint, and the leased key that announces it.
 
     Args:
         endpoint: what is announced.
-        key: where.
-        withdraw: the announcer's `withdraw`.
+        leased: its key.
+        withdraw: removes the key, and waits for that for so many seconds.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
-        key: bytes,
+        leased: LeasedKey,
         withdraw: Callable[[EtcdRegistration, float | None], None],
     ) -> None:
         self._endpoint = endpoint
+        self.leased = leased
         self._withdraw = withdraw
-        self.key = key
-        self.value = encode(endpoint)
-        self.wish = Wish.PUT
-        self.shown = RegistrationState.LOST
-        self.lease = 0
-        """Lease under which it was put, or may have been put: an attempt counts."""
-        self.removals = 1
-        """How often it is still to be removed: a put of unknown outcome may come late."""
-        self.stood = False
-        """Whether it stood once: from then on failures are retried instead of raised."""
-        self.error: Exception | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -56,7 +45,7 @@ class EtcdRegistration:
     @property
     def state(self) -> RegistrationState:
         """Whether it stands now."""
-        return self.shown
+        return _SHOWN[self.leased.state]
 
     def close(self, timeout: float | None = None) -> None:
         """Withdraw the announcement, if it is still this one's own. Idempotent.
@@ -68,4 +57,4 @@ class EtcdRegistration:
         self._withdraw(self, timeout)
 
     def __repr__(self) -> str:
-        return f"<registration of {self._endpoint.name} {self._endpoint.actor_id}: {self.shown.value}>"
+        return f"<registration of {self._endpoint.name} {self._endpoint.actor_id}: {self.state.value}>"

@@ -2,8 +2,9 @@
 
 ::
 
-    register ──▶ EtcdAnnouncer ──(lease, transactions)──▶ etcd ──(list, watch)──▶ EtcdWatch ──▶ directory
-                 one thread                                     one thread a namespace
+    register ──▶ LeasedKey ──┐               ┌──▶ WatchedDirectory ──▶ directory
+                             ├▶ EtcdStore ───┤    (one a namespace)
+    list, names ─────────────┘               └──▶ etcd
 """
 
 from __future__ import annotations
@@ -11,25 +12,21 @@ from __future__ import annotations
 import threading
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import RegistryError
+from iris_actor.etcd.errors import KeyTakenError
+from iris_actor.etcd.key_range import KeyRange
+from iris_actor.etcd.leased.key import LeasedKey
+from iris_actor.etcd.store import EtcdStore
 from iris_actor.naming import check_namespace
-from iris_actor.registry.directory_handle import DirectoryHandle
+from iris_actor.registry.directory.handle import DirectoryHandle
+from iris_actor.registry.directory.watched import WatchedDirectory
 from iris_actor.registry.endpoint import Endpoint
-from iris_actor.registry.endpoint_keys import EndpointKeys, check_endpoint, range_end
-from iris_actor.registry.etcd_announcer import EtcdAnnouncer
-from iris_actor.registry.etcd_connection import Client, EtcdConnection
+from iris_actor.registry.endpoint_keys import EndpointKeys, check_endpoint, encode
 from iris_actor.registry.etcd_registration import EtcdRegistration
-from iris_actor.registry.etcd_stubs import etcdrpc
-from iris_actor.registry.etcd_watch import EtcdWatch
-from iris_actor.registry.fork_guard import ForkGuard
-from iris_actor.registry.reachability import Reachability
 from iris_actor.registry.url import RegistryURL
-
-DEFAULT_TIMEOUT = 5.0
-"""Seconds that registering and listing wait for etcd when nothing else is asked for."""
+from iris_actor.threads.fork_guard import ForkGuard
 
 
 class EtcdRegistry:
@@ -38,6 +35,9 @@ class EtcdRegistry:
     Args:
         url: an etcd URL.
 
+    Attributes:
+        store: the etcd: for keys of other kinds on the same lease, and other watches.
+
     Raises:
         InvalidURLError: (a ValueError) when a file that it names cannot be read.
     """
@@ -45,12 +45,12 @@ class EtcdRegistry:
     def __init__(self, url: RegistryURL) -> None:
         self._url = url
         self._keys = EndpointKeys(url.prefix)
+        self.store = EtcdStore(url)
         self._guard = ForkGuard()
-        self._reachability = Reachability(str(url))
-        self._reads = EtcdConnection(url, self._reachability)
-        self._announcer = EtcdAnnouncer(url, self._reachability)
         self._lock = threading.Lock()  # guards what follows
-        self._watches: dict[str, tuple[EtcdWatch, int]] = {}
+        # Kept until they are closed, also where the user does not: a handle knows them by weak references.
+        self._registrations: set[EtcdRegistration] = set()
+        self._directories: dict[str, tuple[WatchedDirectory, int]] = {}
         self._closed = False
 
     @property
@@ -71,15 +71,23 @@ class EtcdRegistry:
             RegistryError: etcd refused, or the registry is closed.
             ForkedProcessError: in a process forked from the one that made this.
         """
-        self._guard.check()
         check_endpoint(endpoint)
-        registration = EtcdRegistration(endpoint, self._keys.key(endpoint), self._withdraw)
-        self._announcer.register(registration, _deadline(timeout))
+        leased = LeasedKey(self._keys.key(endpoint), encode(endpoint), name=endpoint.name)
+        try:
+            self.store.put(leased, timeout)
+        except KeyTakenError as error:
+            raise RegistryError(str(error)) from None
+        registration = EtcdRegistration(endpoint, leased, self._withdraw)
+        with self._lock:
+            self._registrations.add(registration)
         return registration
 
     def _withdraw(self, registration: EtcdRegistration, timeout: float | None) -> None:
-        if not self._guard.forked:
-            self._announcer.withdraw(registration, check_timeout(timeout))
+        if self._guard.forked:  # and its parent may have held the lock
+            return
+        with self._lock:
+            self._registrations.discard(registration)
+        self.store.remove(registration.leased, timeout)
 
     def directory(self, namespace: str) -> DirectoryHandle:
         """A handle on the watched cache of `namespace`; returns at once, the listing arrives later.
@@ -94,24 +102,24 @@ class EtcdRegistry:
         with self._lock:
             if self._closed:
                 raise RegistryError(f"registry {self._url} is closed")
-            watch, users = self._watches.get(namespace, (None, 0))
-            if watch is None:
-                watch = EtcdWatch(self._url, namespace, self._keys, self._reachability)
-            self._watches[namespace] = (watch, users + 1)
+            directory, users = self._directories.get(namespace, (None, 0))
+            if directory is None:
+                directory = WatchedDirectory(self.store, namespace, self._keys)
+            self._directories[namespace] = (directory, users + 1)
         return DirectoryHandle(
-            watch.cache, partial(self._release, namespace, watch), trouble=lambda: watch.trouble
+            directory.cache, partial(self._release, namespace, directory), lambda: directory.trouble
         )
 
-    def _release(self, namespace: str, watch: EtcdWatch) -> None:
+    def _release(self, namespace: str, directory: WatchedDirectory) -> None:
         with self._lock:
-            current, users = self._watches.get(namespace, (None, 0))
-            if current is not watch:
+            current, users = self._directories.get(namespace, (None, 0))
+            if current is not directory:
                 return
             if users > 1:
-                self._watches[namespace] = (watch, users - 1)
+                self._directories[namespace] = (directory, users - 1)
                 return
-            del self._watches[namespace]
-        watch.close()
+            del self._directories[namespace]
+        directory.close()
 
     def names(self, prefix: str = "", timeout: float | None = None) -> list[str]:
         """Full names that begin with `prefix`, sorted, asked of etcd itself; without what is stored there.
@@ -125,8 +133,8 @@ class EtcdRegistry:
             RegistryError: etcd refused, or the registry is closed.
             ForkedProcessError: in a process forked from the one that made this.
         """
-        self._guard.check()
-        places = (self._keys.split(kv.key) for kv in self._read(prefix, timeout, keys_only=True))
+        found = self.store.read(KeyRange.prefix(self._keys.below(prefix)), timeout, keys_only=True)
+        places = (self._keys.split(kv.key) for kv in found)
         return sorted({place[0] for place in places if place is not None})
 
     def list(self, prefix: str = "", timeout: float | None = None) -> list[Endpoint]:
@@ -141,38 +149,22 @@ class EtcdRegistry:
             RegistryError: etcd refused, or the registry is closed.
             ForkedProcessError: in a process forked from the one that made this.
         """
-        self._guard.check()
-        endpoints = (self._keys.decode(kv.key, kv.value) for kv in self._read(prefix, timeout))
+        found = self.store.read(KeyRange.prefix(self._keys.below(prefix)), timeout)
+        endpoints = (self._keys.decode(kv.key, kv.value) for kv in found)
         return [endpoint for endpoint in endpoints if endpoint is not None]
-
-    def _read(self, prefix: str, timeout: float | None, *, keys_only: bool = False) -> Any:
-        first = self._keys.below(prefix)
-        request = etcdrpc.RangeRequest(
-            key=first,
-            range_end=range_end(first),
-            sort_target=etcdrpc.RangeRequest.CREATE,
-            sort_order=etcdrpc.RangeRequest.ASCEND,
-            keys_only=keys_only,
-        )
-
-        def read(client: Client) -> Any:
-            return client.kvstub.Range(request, client.timeout, metadata=client.metadata)
-
-        return self._reads.call(read, _deadline(timeout), "listing").kvs
 
     def close(self) -> None:
         """Withdraw all, revoke the lease, end the watches: in less than a second. Idempotent."""
-        if self._guard.forked:
+        if self._guard.forked:  # and its parent may have held the lock
             return
         with self._lock:
             self._closed = True
-            watches = [watch for watch, _ in self._watches.values()]
-            self._watches.clear()
-        self._reachability.close()
-        self._announcer.close()
-        self._reads.close()
-        for watch in watches:
-            watch.close()
+            directories = [directory for directory, _ in self._directories.values()]
+            self._directories.clear()
+            self._registrations.clear()
+        self.store.close()
+        for directory in directories:
+            directory.close()
 
     def __enter__(self) -> Self:
         return self
@@ -184,8 +176,3 @@ class EtcdRegistry:
 
     def __repr__(self) -> str:
         return f"EtcdRegistry({str(self._url)!r})"
-
-
-def _deadline(timeout: float | None) -> Deadline:
-    checked = check_timeout(timeout)
-    return Deadline.after(DEFAULT_TIMEOUT if checked is None else checked)

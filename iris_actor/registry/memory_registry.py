@@ -17,13 +17,13 @@ from typing import Self
 from iris_actor.deadline import check_timeout
 from iris_actor.errors import RegistryError
 from iris_actor.naming import check_namespace
-from iris_actor.registry.directory_cache import Change, DirectoryCache
-from iris_actor.registry.directory_handle import DirectoryHandle
+from iris_actor.registry.directory.cache import Change, DirectoryCache
+from iris_actor.registry.directory.handle import DirectoryHandle
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.registry.endpoint_keys import check_endpoint
-from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import RegistrationState
 from iris_actor.registry.url import RegistryURL
+from iris_actor.threads.fork_guard import ForkGuard
 from iris_actor.unpatched import SimpleQueue
 
 

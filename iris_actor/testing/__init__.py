@@ -1,5 +1,5 @@
 """Testing: what programs that use iris_actor need for their own tests."""
 
-from iris_actor.registry.etcd_process import EtcdProcess
+from iris_actor.etcd.process.etcd_process import EtcdProcess
 
 __all__ = ["EtcdProcess"]

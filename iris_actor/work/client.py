@@ -60,7 +60,7 @@ class IrisClient:
             EtcdNotFoundError: no etcd binary can be found.
             RegistryUnavailableError: etcd does not start.
         """
-        from iris_actor.registry.etcd_process import EtcdProcess
+        from iris_actor.etcd.process.etcd_process import EtcdProcess
 
         root = f"local-{uuid.uuid4().hex[:8]}" if namespace is None else check_namespace(namespace)
         etcd = EtcdProcess()

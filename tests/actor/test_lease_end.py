@@ -135,7 +135,7 @@ def test_a_server_whose_keys_somebody_deletes_goes_on_with_the_calls_that_it_has
 
 
 def etcd_delete(etcd: EtcdProcess, prefix: str) -> None:
-    from iris_actor.registry.etcd_stubs import etcd3
+    from iris_actor.etcd.stubs import etcd3
 
     with etcd3.client(host="127.0.0.1", port=etcd.port) as client:
         client.delete_prefix(prefix)

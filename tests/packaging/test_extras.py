@@ -103,7 +103,7 @@ except (EtcdNotFoundError, BrokenWorkerPool) as error:
 
 
 def test_a_pool_without_the_extra_takes_the_etcd_on_path_and_shows_its_bar(bare: Path, tmp_path: Path):
-    from iris_actor.registry.etcd_binary import find_etcd
+    from iris_actor.etcd.process.binary import find_etcd
 
     (tmp_path / "etcd").symlink_to(find_etcd())
     script = """

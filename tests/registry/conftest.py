@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from iris_actor.etcd.process.binary import find_etcd
 from iris_actor.registry import ActorId, Endpoint, Registry, connect_registry
-from iris_actor.registry.etcd_binary import find_etcd
 from iris_actor.testing import EtcdProcess
 
 MakeEndpoint = Callable[..., Endpoint]

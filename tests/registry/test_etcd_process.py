@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from iris_actor.errors import AddressInUseError, EtcdNotFoundError, RegistryError, RegistryUnavailableError
+from iris_actor.etcd.process.binary import find_etcd
 from iris_actor.registry import connect_registry
-from iris_actor.registry.etcd_binary import find_etcd
 from iris_actor.testing import EtcdProcess
 from tests.registry.conftest import keys, run_etcdctl
 from tests.support.processes import ROOT, run_script

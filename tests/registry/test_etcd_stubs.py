@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iris_actor.registry.etcd_stubs import etcd3, etcdrpc
+from iris_actor.etcd.stubs import etcd3, etcdrpc
 from tests.support.processes import ROOT, run_script
 
 
@@ -17,7 +17,7 @@ def test_etcd3_runs_on_our_stubs_and_protobuf_stays_fast():
 import os, warnings
 warnings.simplefilter("error")
 assert "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION" not in os.environ
-from iris_actor.registry.etcd_stubs import etcd3, etcdrpc
+from iris_actor.etcd.stubs import etcd3, etcdrpc
 from google.protobuf.internal import api_implementation
 assert "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION" not in os.environ
 import etcd3.etcdrpc

@@ -11,9 +11,9 @@ import pytest
 
 from iris_actor import ActorServer, EtcdResolver
 from iris_actor.errors import ActorNotFoundError
+from iris_actor.etcd.stubs import etcd3
 from iris_actor.registry import Endpoint, Registry, connect_registry
 from iris_actor.registry.endpoint_keys import EndpointKeys, encode
-from iris_actor.registry.etcd_stubs import etcd3
 from tests.registry.conftest import etcd_url
 from tests.support.lab import Lab
 from tests.support.waiting import Stopwatch, until

@@ -8,8 +8,8 @@ import pytest
 
 from iris_actor import ActorServer, EtcdResolver, FixedResolver
 from iris_actor.errors import ConnectionLostError, RegistryUnavailableError
+from iris_actor.etcd.reachability import BLIP, Reachability
 from iris_actor.registry import RegistrationState, connect_registry
-from iris_actor.registry.reachability import BLIP, Reachability
 from iris_actor.testing import EtcdProcess
 from tests.registry.conftest import keys, run_etcdctl
 from tests.support.lab import Lab

@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from iris_actor.errors import RegistryError, RegistryUnavailableError
+from iris_actor.etcd.watch.pulse import WatchPulse
 from iris_actor.registry import RegistrationState, connect_registry
-from iris_actor.registry.watch_pulse import WatchPulse
 from tests.registry.conftest import etcd_url, keys, leases, run_etcdctl
 from tests.support.processes import run_script
 from tests.support.waiting import Stopwatch, until
@@ -100,16 +100,16 @@ def test_a_connection_that_can_start_no_thread_for_a_stream_is_replaced_and_clos
         """
 import sys, threading
 from iris_actor.errors import RegistryUnavailableError
-from iris_actor.registry.etcd_connection import EtcdConnection
-from iris_actor.registry.etcd_stubs import etcdrpc
-from iris_actor.registry.reachability import Reachability
-from iris_actor.registry.url import RegistryURL
+from iris_actor.etcd.connection import EtcdConnection
+from iris_actor.etcd.stubs import etcdrpc
+from iris_actor.etcd.reachability import Reachability
+from iris_actor.etcd.url import EtcdURL
 
 def begin(client):
     request = etcdrpc.WatchRequest(create_request=etcdrpc.WatchCreateRequest(key=b"k"))
     return connection.begin(client, lambda: etcdrpc.WatchStub(client.channel).Watch(iter([request])))
 
-url = RegistryURL.parse(sys.argv[1])
+url = EtcdURL.parse(sys.argv[1])
 connection = EtcdConnection(url, Reachability(str(url)))
 usual = threading.stack_size(1 << 50)  # no machine has as much
 for _ in range(2):

@@ -25,7 +25,7 @@ from queue import Empty
 from typing import Any
 
 from iris_actor.deadline import Deadline
-from iris_actor.registry.etcd_stubs import etcdrpc
+from iris_actor.etcd.stubs import etcdrpc
 from iris_actor.unpatched import SimpleQueue
 
 INTERVAL = 1.5

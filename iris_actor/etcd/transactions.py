@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from iris_actor.registry.etcd_connection import Client
-from iris_actor.registry.etcd_stubs import etcd3, etcdrpc
+from iris_actor.etcd.member import Client
+from iris_actor.etcd.stubs import etcd3, etcdrpc
 
 
 class _Lease(etcd3.transactions.BaseCompare):  # type: ignore[misc]
@@ -25,19 +25,34 @@ def put_if_free(client: Client, pairs: Collection[tuple[bytes, bytes]], lease: i
     return bool(done)
 
 
-def put_if_own(client: Client, key: bytes, value: bytes, lease: int, own: Collection[int]) -> bool:
-    """Put `key` if it is free, or under one of this process's leases, those that are lost included.
+def put_if_own(
+    client: Client,
+    key: bytes,
+    value: bytes,
+    lease: int,
+    own: Collection[int],
+    previous: bytes | None = None,
+) -> bool:
+    """Put `key` if it is free, or under one of this process's leases, or holds the value `previous`.
 
     It is there as our own after a put whose answer was lost, and when a new lease is granted before the old
     one has ended.
 
+    Args:
+        client: of etcd.
+        key: what to put.
+        value: its value.
+        lease: to put it under.
+        own: the leases of this process, those that are lost included.
+        previous: a value that may be replaced, whoever put it.
+
     Returns:
         Whether `key` now has `value` under `lease`.
     """
-    _, metadata = client.get(key)
+    there, metadata = client.get(key)
     if metadata is None:
         return put_if_free(client, [(key, value)], lease)
-    if metadata.lease_id not in own:
+    if metadata.lease_id not in own and (previous is None or there != previous):
         return False
     same = client.transactions.mod(key) == metadata.mod_revision
     done, _ = client.transaction([same], [client.transactions.put(key, value, lease)], [])

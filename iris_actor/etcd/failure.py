@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 
 from iris_actor.errors import RegistryError, RegistryUnavailableError
-from iris_actor.registry.etcd_stubs import etcd3
+from iris_actor.etcd.errors import CompactedError, LeaseGoneError
+from iris_actor.etcd.stubs import etcd3
 
 
 class Kind(Enum):
@@ -34,14 +35,6 @@ _ABSENT = {
     grpc.StatusCode.UNKNOWN,
 }
 _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old")
-
-
-class LeaseGoneError(RegistryError):
-    """The lease does not exist any more. Never leaves this package."""
-
-
-class CompactedError(RegistryError):
-    """The revision has been compacted. Never leaves this package."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""SupervisedProcess: this program's end of an `etcd_supervisor`."""
+"""SupervisedProcess: this program's end of an `supervisor`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError
 from iris_actor.unpatched import Popen, select
 
-_SUPERVISOR = Path(__file__).with_name("etcd_supervisor.py")
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 KILL_TIMEOUT = 10.0
 """Seconds in which the kernel ends a killed process, however busy the machine is."""
 STOP_TIMEOUT = 10.0

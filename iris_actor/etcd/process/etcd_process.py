@@ -1,7 +1,7 @@
 """EtcdProcess: a real etcd on this machine, for development and tests.
 
 Its ports are reserved as long as the object lives, so that it comes back on the same ones. It ends with this
-process, also by SIGKILL (`etcd_supervisor`), and so does the temporary folder with its data.
+process, also by SIGKILL (`supervisor`), and so does the temporary folder with its data.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Self
 from iris_actor.address import Address
 from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
-from iris_actor.registry.etcd_binary import find_etcd
-from iris_actor.registry.etcd_log import why_it_ended
-from iris_actor.registry.fork_guard import ForkGuard
-from iris_actor.registry.ready_socket import ReadySocket
-from iris_actor.registry.reserved_port import ReservedPort
-from iris_actor.registry.supervised_process import SupervisedProcess
+from iris_actor.etcd.process.binary import find_etcd
+from iris_actor.etcd.process.log import why_it_ended
+from iris_actor.etcd.process.ready_socket import ReadySocket
+from iris_actor.etcd.process.reserved_port import ReservedPort
+from iris_actor.etcd.process.supervised_process import SupervisedProcess
+from iris_actor.threads.fork_guard import ForkGuard
 
 _TEMPORARY = {
     "unsafe-no-fsync": "true",

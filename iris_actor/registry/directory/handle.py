@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from iris_actor.deadline import check_timeout
 from iris_actor.errors import RegistryError
-from iris_actor.registry.directory_cache import DirectoryCache, OnAbsence, OnChange
+from iris_actor.registry.directory.cache import DirectoryCache, OnAbsence, OnChange
 from iris_actor.registry.endpoint import Endpoint
-from iris_actor.registry.fork_guard import ForkGuard
+from iris_actor.threads.fork_guard import ForkGuard
 
 
 class DirectoryHandle:

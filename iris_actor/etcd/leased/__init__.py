@@ -1,0 +1,1 @@
+"""Keys on the one lease of this process."""

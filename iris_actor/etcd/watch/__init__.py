@@ -1,0 +1,1 @@
+"""Watches of a key, or of all keys with a prefix."""

@@ -1,0 +1,1 @@
+"""The watched cache of one namespace."""

@@ -1,0 +1,1 @@
+"""Threads and forks: what no layer owns."""
