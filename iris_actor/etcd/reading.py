@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from iris_actor.deadline import Deadline
-from iris_actor.etcd.connection import EtcdConnection
+from iris_actor.etcd.connection.etcd_connection import EtcdConnection
+from iris_actor.etcd.connection.member import Client
 from iris_actor.etcd.errors import CompactedError
 from iris_actor.etcd.key_range import KeyRange, KeyValue
-from iris_actor.etcd.member import Client
 from iris_actor.etcd.stubs import etcdrpc
 
 PAGE = 2_000

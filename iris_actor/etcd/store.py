@@ -14,14 +14,15 @@ import threading
 
 from iris_actor.deadline import Deadline, check_timeout
 from iris_actor.errors import RegistryError, RegistryUnavailableError
-from iris_actor.etcd.connection import EtcdConnection
+from iris_actor.etcd.connection.etcd_connection import EtcdConnection
+from iris_actor.etcd.connection.reachability import Reachability
 from iris_actor.etcd.key_range import KeyRange, KeyValue
 from iris_actor.etcd.leased.key import LeasedKey
 from iris_actor.etcd.leased.leased_keys import LeasedKeys
-from iris_actor.etcd.reachability import Reachability
 from iris_actor.etcd.reading import read
 from iris_actor.etcd.url import EtcdURL
-from iris_actor.etcd.watch.range_watch import RangeWatch, WatchListener
+from iris_actor.etcd.watch.listener import WatchListener
+from iris_actor.etcd.watch.range_watch import RangeWatch
 from iris_actor.threads.fork_guard import ForkGuard
 
 DEFAULT_TIMEOUT = 5.0
@@ -141,6 +142,7 @@ class EtcdStore:
         self._watching.close()
         for watch in watches:
             watch.join(1.0)
+        self._watching.join(0.5)
 
     def __repr__(self) -> str:
         return f"EtcdStore({str(self.url)!r})"

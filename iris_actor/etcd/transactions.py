@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from iris_actor.etcd.member import Client
+from iris_actor.etcd.connection.member import Client
 from iris_actor.etcd.stubs import etcd3, etcdrpc
 
 

@@ -6,13 +6,16 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from iris_actor.errors import RegistryError
 from iris_actor.etcd.url import without_password
 from iris_actor.registry.endpoint import Endpoint
 from iris_actor.registry.registry import Directory, Registration, Registry
 from iris_actor.threads.fork_guard import ForkGuard
+
+if TYPE_CHECKING:
+    from iris_actor.etcd.store import EtcdStore
 
 
 class RegistryHandle:
@@ -42,6 +45,20 @@ class RegistryHandle:
     def url(self) -> str:
         """What `connect_registry` would take to reach the same store, password included."""
         return self._registry.url
+
+    @property
+    def store(self) -> EtcdStore | None:
+        """The etcd beneath, for keys of other kinds on the same lease; None for a registry that is not in one.
+
+        It ends with the last handle.
+
+        Raises:
+            RegistryError: this handle is closed.
+            ForkedProcessError: in a process forked from the one that made this.
+        """
+        self._check()
+        store: EtcdStore | None = getattr(self._registry, "store", None)
+        return store
 
     def share(self) -> RegistryHandle:
         """Another handle on the same registry, to be closed on its own.

@@ -8,7 +8,7 @@ import pytest
 
 from iris_actor import ActorServer, EtcdResolver, FixedResolver
 from iris_actor.errors import ConnectionLostError, RegistryUnavailableError
-from iris_actor.etcd.reachability import BLIP, Reachability
+from iris_actor.etcd.connection.reachability import BLIP, Reachability
 from iris_actor.registry import RegistrationState, connect_registry
 from iris_actor.testing import EtcdProcess
 from tests.registry.conftest import keys, run_etcdctl

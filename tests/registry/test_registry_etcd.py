@@ -100,9 +100,9 @@ def test_a_connection_that_can_start_no_thread_for_a_stream_is_replaced_and_clos
         """
 import sys, threading
 from iris_actor.errors import RegistryUnavailableError
-from iris_actor.etcd.connection import EtcdConnection
+from iris_actor.etcd.connection.etcd_connection import EtcdConnection
 from iris_actor.etcd.stubs import etcdrpc
-from iris_actor.etcd.reachability import Reachability
+from iris_actor.etcd.connection.reachability import Reachability
 from iris_actor.etcd.url import EtcdURL
 
 def begin(client):

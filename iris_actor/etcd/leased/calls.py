@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from iris_actor.deadline import Deadline
-from iris_actor.etcd.connection import EtcdConnection
+from iris_actor.etcd.connection.etcd_connection import EtcdConnection
+from iris_actor.etcd.connection.member import Client
+from iris_actor.etcd.connection.reachability import Reachability
 from iris_actor.etcd.data_id import data_id_key, new_data_id
 from iris_actor.etcd.errors import KeyTakenError, LeaseGoneError
 from iris_actor.etcd.leased.actions import PutFree, PutOwn
 from iris_actor.etcd.leased.key import LeasedKey
-from iris_actor.etcd.member import Client
-from iris_actor.etcd.reachability import Reachability
 from iris_actor.etcd.stubs import etcdrpc
 from iris_actor.etcd.transactions import put_if_free, put_if_own, remove_if_held
 from iris_actor.etcd.url import EtcdURL

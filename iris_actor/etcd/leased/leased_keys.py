@@ -22,6 +22,7 @@ from functools import partial
 
 from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
+from iris_actor.etcd.connection.reachability import Reachability
 from iris_actor.etcd.errors import KeyTakenError
 from iris_actor.etcd.leased.actions import (
     Delete,
@@ -40,7 +41,6 @@ from iris_actor.etcd.leased.calls import LeaseCalls
 from iris_actor.etcd.leased.key import KeyState, LeasedKey
 from iris_actor.etcd.leased.log import tell
 from iris_actor.etcd.leased.plan import LeasePlan
-from iris_actor.etcd.reachability import Reachability
 from iris_actor.etcd.url import EtcdURL
 
 _log = logging.getLogger(__name__)

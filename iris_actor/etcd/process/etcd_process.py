@@ -21,20 +21,11 @@ from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
 from iris_actor.etcd.process.binary import find_etcd
 from iris_actor.etcd.process.log import why_it_ended
+from iris_actor.etcd.process.options import environment, server_options
 from iris_actor.etcd.process.ready_socket import ReadySocket
 from iris_actor.etcd.process.reserved_port import ReservedPort
 from iris_actor.etcd.process.supervised_process import SupervisedProcess
 from iris_actor.threads.fork_guard import ForkGuard
-
-_TEMPORARY = {
-    "unsafe-no-fsync": "true",
-    # etcd maps a file of that size into memory, of 10 GiB by default: more than `ulimit -v` may allow.
-    "quota-backend-bytes": str(128 * 1024 * 1024),
-    # What is overwritten is forgotten, so that the data of a program that runs for months stay small.
-    "auto-compaction-mode": "revision",
-    "auto-compaction-retention": "10000",
-}
-"""For data that end with the process."""
 
 LOG_LINES = 15
 """Lines of the log that are worth quoting."""
@@ -139,14 +130,15 @@ class EtcdProcess:
             self.kill()
             self._options |= options or {}
             folder = self._folder = self._folder or Path(tempfile.mkdtemp(prefix="iris-etcd-"))
-            command = [binary, *(f"--{name}={value}" for name, value in self._all_options(folder).items())]
+            options = server_options(self.client_url, self.peer_url, self._data_dir, folder, self._options)
+            command = [binary, *(f"--{name}={value}" for name, value in options.items())]
             with ReadySocket(folder) as ready:
                 try:
                     self._process = SupervisedProcess(
                         command,
                         log=folder / "etcd.log",
                         remove=folder,
-                        environment={**_environment(), "NOTIFY_SOCKET": ready.address},
+                        environment={**environment(), "NOTIFY_SOCKET": ready.address},
                     )
                     if wait:
                         self._wait_ready(ready, self._process)
@@ -154,26 +146,6 @@ class EtcdProcess:
                     self.kill()
                     raise
         return self
-
-    def _all_options(self, folder: Path) -> dict[str, str]:
-        options = {
-            "name": "default",
-            "data-dir": str(self._data_dir or folder / "data"),
-            "listen-client-urls": self.client_url,
-            "advertise-client-urls": self.client_url,
-            "listen-peer-urls": self.peer_url,
-            "initial-advertise-peer-urls": self.peer_url,
-            "initial-cluster": f"{self._options.get('name', 'default')}={self.peer_url}",
-            "socket-reuse-port": "true",
-            "logger": "zap",
-            "log-level": "info",
-            # Members on one machine need no patience with each other; and leases may be as short as 1 s.
-            "heartbeat-interval": "20",
-            "election-timeout": "200",
-        }
-        if self._data_dir is None:
-            options |= _TEMPORARY
-        return options | self._options
 
     def _wait_ready(self, ready: ReadySocket, process: SupervisedProcess) -> None:
         deadline = Deadline.after(self._start_timeout)
@@ -283,14 +255,3 @@ class EtcdProcess:
 
     def __repr__(self) -> str:
         return f"<EtcdProcess {self.url}{'' if self.running else ' (not running)'}>"
-
-
-def _environment() -> dict[str, str]:
-    # etcd reads its options from there too; only the leave to run on an unusual machine stays the user's. And
-    # it may not ask a proxy for itself or for the other members.
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if (not name.startswith("ETCD_") or name == "ETCD_UNSUPPORTED_ARCH")
-        and not name.lower().endswith("_proxy")
-    }

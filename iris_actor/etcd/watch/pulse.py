@@ -10,9 +10,9 @@ few seconds (a progress request, which it answers at once), and a stream that st
             ▼                                                        ▼
         the call is cancelled ──▶ the thread that reads   ◀── heard() on every response
 
-gRPC runs two threads for a stream: that one, and another which takes what arrives. `join` waits for both. The
-interpreter, when it ends, stops a daemon thread wherever it stands, perhaps with the lock of the call in its
-hand, and then waits for that lock when it deletes the call.
+gRPC runs two threads for a stream: that one, and another which takes what arrives on all streams of the
+connection. Both are to be waited for. When the interpreter ends, it stops a daemon thread wherever it stands,
+perhaps while it holds the lock of the call, and then waits for that lock when it deletes the call.
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ class WatchPulse:
         self._ended = threading.Event()
         self._heard = time.monotonic()
         self._call: Any = None
-        self._threads: SimpleQueue[threading.Thread] = SimpleQueue()
+        self._asking: threading.Thread | None = None
+        self._taking: SimpleQueue[threading.Thread] = SimpleQueue()
 
     def attach(self, call: Any) -> None:
         """Say which call it is."""
         self._call = call
         # Called by the thread that takes what arrives.
-        call.add_done_callback(lambda _: self._threads.put(threading.current_thread()))
+        call.add_done_callback(lambda _: self._taking.put(threading.current_thread()))
 
     def heard(self) -> None:
         """Note a response."""
@@ -65,25 +66,29 @@ class WatchPulse:
         if self._call is not None:
             self._call.cancel()
 
-    def join(self, timeout: float) -> None:
-        """Wait until gRPC's threads have ended, after `end`; for the one that reads the responses.
+    def join(self, timeout: float) -> threading.Thread | None:
+        """Wait until the call is done, and the thread of the requests has ended, after `end`.
 
         Args:
             timeout: seconds to wait at most.
+
+        Returns:
+            The thread that takes what arrives on the connection: it ends with the last stream there.
         """
         if self._call is None:
-            return
+            return None
         deadline = Deadline.after(timeout)
+        if self._asking is not None:
+            self._asking.join(deadline.remaining)
         with suppress(Empty):
-            for _ in range(2):
-                thread = self._threads.get(timeout=deadline.remaining)
-                # A call that had ended before it was attached told so in the thread that attached it.
-                if thread is not threading.current_thread():
-                    thread.join(deadline.remaining)
+            thread = self._taking.get(timeout=deadline.remaining)
+            # A call that had ended before it was attached told so in the thread that attached it.
+            return None if thread is threading.current_thread() else thread
+        return None
 
     def requests(self) -> Iterator[Any]:
         """The requests; gRPC iterates over them in a thread of its own, until the call ends."""
-        self._threads.put(threading.current_thread())
+        self._asking = threading.current_thread()
         yield etcdrpc.WatchRequest(create_request=self._create)
         while not self._ended.wait(INTERVAL):
             if self.silent:

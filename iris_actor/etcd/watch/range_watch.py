@@ -15,19 +15,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 
 from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
-from iris_actor.etcd.connection import EtcdConnection
+from iris_actor.etcd.connection.etcd_connection import EtcdConnection
+from iris_actor.etcd.connection.member import Client
 from iris_actor.etcd.data_id import data_id_key
-from iris_actor.etcd.key_range import KeyRange, KeyValue
-from iris_actor.etcd.member import Client
+from iris_actor.etcd.key_range import KeyRange
 from iris_actor.etcd.reading import list_keys
 from iris_actor.etcd.stubs import etcdrpc
+from iris_actor.etcd.watch.listener import Change, WatchListener
 from iris_actor.etcd.watch.plan import List, Position, Wait, WatchPlan
 from iris_actor.etcd.watch.pulse import WatchPulse
 
@@ -37,31 +38,8 @@ LIST_TIMEOUT = 10.0
 """Seconds that a listing may take before the watch counts as broken."""
 
 
-class Change(NamedTuple):
-    """What became of a key.
-
-    Attributes:
-        key: the key.
-        value: what is stored there now; None when the key was deleted.
-        revision: at which that happened.
-    """
-
-    key: bytes
-    value: bytes | None
-    revision: int
-
-
-class WatchListener(Protocol):
-    """Who hears of a range of keys, in the thread of the watch: it must not block."""
-
-    def listed(self, keys: Sequence[KeyValue], revision: int) -> None:
-        """These, in order of creation, are all keys that there are at `revision`."""
-
-    def changed(self, changes: Sequence[Change], revision: int) -> None:
-        """These changes, in their order, lead to `revision`; none before them was left out."""
-
-    def stale(self, stale: bool) -> None:
-        """Whether what was told may be behind from now on."""
+class _ListenerError(Exception):
+    """Carries an exception of a listener past those that translate what etcd's client raises."""
 
 
 class RangeWatch:
@@ -167,14 +145,20 @@ class RangeWatch:
         stale = self._plan.stale
         if stale is not self._told_stale and not self._closing.is_set():
             self._told_stale = stale
-            self._listener.stale(stale)
+            self._pass_on(self._listener.stale, stale)
+
+    def _pass_on(self, hear: Callable[..., None], *heard: object) -> None:
+        try:
+            hear(*heard)
+        except Exception as error:
+            raise _ListenerError(f"a listener of {self._name} failed") from error
 
     def _list(self) -> None:
         doing = f"listing {self._name}"
         deadline = Deadline.after(LIST_TIMEOUT)
         listing = list_keys(self._connection, self._keys, self._data_id_key, deadline, doing, self._closing)
         if not self._closing.is_set():
-            self._listener.listed(listing.keys, listing.revision)
+            self._pass_on(self._listener.listed, listing.keys, listing.revision)
             self._plan.listed(Position(listing.revision, listing.data_id, listing.cluster))
 
     def _follow(self, revision: int) -> None:
@@ -199,7 +183,7 @@ class RangeWatch:
             raise
         finally:
             pulse.end()
-            pulse.join(0.5)
+            self._connection.outlive(pulse.join(0.5))
 
     def _read(self, client: Client, pulse: WatchPulse) -> None:
         # A member that is cut off from its cluster has nothing to tell, and says so only if asked to.
@@ -245,7 +229,7 @@ class RangeWatch:
                 for event in response.events
             ]
             revision = max(change.revision for change in changes)
-            self._listener.changed(changes, revision)
+            self._pass_on(self._listener.changed, changes, revision)
             self._plan.changed(revision)
         return True
 

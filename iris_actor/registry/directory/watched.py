@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from iris_actor.errors import RegistryError, RegistryUnavailableError
 from iris_actor.etcd.key_range import KeyRange, KeyValue
 from iris_actor.etcd.store import EtcdStore
-from iris_actor.etcd.watch.range_watch import Change
+from iris_actor.etcd.watch.listener import Change
 from iris_actor.registry.directory.cache import Change as EndpointChange
 from iris_actor.registry.directory.cache import DirectoryCache
 from iris_actor.registry.endpoint_keys import EndpointKeys

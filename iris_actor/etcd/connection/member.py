@@ -12,7 +12,7 @@ import grpc
 
 from iris_actor.address import Address
 from iris_actor.errors import InvalidURLError, RegistryError
-from iris_actor.etcd.failure import EtcdFailure, Kind
+from iris_actor.etcd.connection.failure import EtcdFailure, Kind
 from iris_actor.etcd.stubs import etcd3, etcdrpc
 from iris_actor.etcd.url import EtcdURL
 from iris_actor.grpc_settings import ETCD_PATIENCE_MS
@@ -119,7 +119,7 @@ class Member:
             self._token = None
 
     def abandon(self, client: Client) -> None:
-        """Connect anew next time, if `client` has the connection of now, which is never closed nor deleted."""
+        """Connect anew, if `client` has the connection of now; that one is neither closed nor deleted."""
         with self._lock:
             if self._client is not None and self._client.channel is client.channel:
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(client.channel))

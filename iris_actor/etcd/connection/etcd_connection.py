@@ -20,14 +20,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+from weakref import WeakSet
 
 import grpc
 
 from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
-from iris_actor.etcd.failure import EtcdFailure, Kind
-from iris_actor.etcd.member import Client, Member, check_readable, reach
-from iris_actor.etcd.reachability import Reachability
+from iris_actor.etcd.connection.failure import EtcdFailure, Kind
+from iris_actor.etcd.connection.member import Client, Member, check_readable, reach
+from iris_actor.etcd.connection.reachability import Reachability
 from iris_actor.etcd.stubs import etcd3
 from iris_actor.etcd.url import EtcdURL
 from iris_actor.retry import Backoff
@@ -62,6 +63,7 @@ class EtcdConnection:
         self._lock = threading.Lock()  # guards the current member, and that no stream begins beside `close`
         self._current = 0
         self._closed = threading.Event()
+        self._outlived: WeakSet[threading.Thread] = WeakSet()  # guarded by the lock, too
         self._answers = 0  # so far, an estimate, so no lock
         self._silent: set[Member] = set()  # since the last answer
 
@@ -184,6 +186,20 @@ class EtcdConnection:
             pass  # no stream begins any more
         for member in self._members:
             member.close()
+
+    def outlive(self, thread: threading.Thread | None) -> None:
+        """Have `join` wait for `thread`, which is gRPC's and ends with the last stream of its channel."""
+        if thread is not None:
+            with self._lock:
+                self._outlived.add(thread)
+
+    def join(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for gRPC's threads to end, after `close`."""
+        deadline = Deadline.after(timeout)
+        with self._lock:
+            threads = list(self._outlived)
+        for thread in threads:
+            thread.join(deadline.remaining)
 
     def _check_open(self) -> None:
         if self._closed.is_set():
