@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 from iris_actor.grpc_settings import MARKS
+from iris_actor.threads.after_fork import ForkStage, at_fork
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -133,4 +134,4 @@ def _after_fork_in_child() -> None:
     _let_go()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(ForkStage.SOCKETS, in_child=_after_fork_in_child)

@@ -48,7 +48,7 @@ class RegistryHandle:
 
     @property
     def store(self) -> EtcdStore | None:
-        """The etcd beneath, for keys of other kinds on the same lease; None for a registry that is not in one.
+        """The etcd beneath, for keys of other kinds on the same lease; None for a registry in memory.
 
         It ends with the last handle.
 

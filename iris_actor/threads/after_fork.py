@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from enum import IntEnum
+from operator import call
 from typing import NamedTuple
 
 from iris_actor.report import report_exception
@@ -69,31 +71,32 @@ def at_fork(
     _stages[stage].append(_Hooks(before, in_parent, in_child))
 
 
-def _hooks() -> list[_Hooks]:
+def _ordered() -> list[_Hooks]:
     return [hooks for stage in ForkStage for hooks in _stages[stage]]
 
 
-def _call(hook: Hook | None) -> None:
-    if hook is not None:
+def _call(hooks: Iterable[Hook | None]) -> None:
+    rest = filter(None, hooks)
+    while True:
         try:
-            hook()
-        except Exception:
+            # No loop of ours: whatever a hook raises, a signal's handler in the middle of one included, the
+            # rest are called.
+            deque(map(call, rest), maxlen=0)
+            return  # noqa: TRY300 - an else would lie outside of the try
+        except BaseException:
             report_exception(_log, "a hook for forks failed")
 
 
 def _before() -> None:
-    for hooks in reversed(_hooks()):
-        _call(hooks.before)
+    _call([hooks.before for hooks in reversed(_ordered())])
 
 
 def _in_parent() -> None:
-    for hooks in _hooks():
-        _call(hooks.in_parent)
+    _call([hooks.in_parent for hooks in _ordered()])
 
 
 def _in_child() -> None:
-    for hooks in _hooks():
-        _call(hooks.in_child)
+    _call([hooks.in_child for hooks in _ordered()])
 
 
 os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -26,7 +26,7 @@ import grpc
 
 from iris_actor.deadline import Deadline
 from iris_actor.errors import RegistryError, RegistryUnavailableError
-from iris_actor.etcd.connection.failure import EtcdFailure, Kind
+from iris_actor.etcd.connection.failure import EtcdFailure, FailureKind
 from iris_actor.etcd.connection.member import Client, Member, check_readable, reach
 from iris_actor.etcd.connection.reachability import Reachability
 from iris_actor.etcd.stubs import etcd3
@@ -96,11 +96,11 @@ class EtcdConnection:
                 answer = operation(member.view(timeout))
             except Exception as error:
                 failure = self._examined(member, EtcdFailure.of(error), deadline.remaining)
-                if failure.kind is Kind.UNAUTHENTICATED and self.url.user and not reauthenticated:
+                if failure.kind is FailureKind.UNAUTHENTICATED and self.url.user and not reauthenticated:
                     reauthenticated = True
                     member.drop_token()
                     continue
-                if failure.kind is not Kind.ABSENT:
+                if failure.kind is not FailureKind.ABSENT:
                     raise failure.error(str(self.url), doing) from None
                 self._absent(member, f"{doing}: {failure.details}")
                 self._move_on(member)
@@ -144,7 +144,7 @@ class EtcdConnection:
         except (grpc.RpcError, etcd3.Etcd3Exception, ValueError) as error:
             failure = self._examined(member, EtcdFailure.of(error), REACH_TIMEOUT)
             member.drop_token()
-            if failure.kind is Kind.ABSENT:
+            if failure.kind is FailureKind.ABSENT:
                 if self._answers == answers:  # it never worked
                     self._absent(member, f"{doing}: {failure.details}")
                 self._move_on(member)

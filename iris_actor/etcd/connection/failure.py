@@ -13,7 +13,7 @@ from iris_actor.etcd.errors import CompactedError, LeaseGoneError
 from iris_actor.etcd.stubs import etcd3
 
 
-class Kind(Enum):
+class FailureKind(Enum):
     """What to do about a failure."""
 
     ABSENT = "absent"
@@ -41,7 +41,7 @@ _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old")
 class EtcdFailure:
     """A failed call to etcd: its kind, and what etcd or gRPC said."""
 
-    kind: Kind
+    kind: FailureKind
     details: str
 
     @classmethod
@@ -52,16 +52,16 @@ class EtcdFailure:
             error = error.__context__
         if not isinstance(error, grpc.RpcError):
             # grpc raises a bare ValueError for calls on a channel that was closed meanwhile.
-            return cls(Kind.ABSENT, str(error) or type(error).__name__)
+            return cls(FailureKind.ABSENT, str(error) or type(error).__name__)
         call: Any = error
         code, details = call.code(), str(call.details() or "")
         if code is grpc.StatusCode.UNAUTHENTICATED or any(text in details for text in _TOKEN_TEXTS):
-            return cls(Kind.UNAUTHENTICATED, details)
+            return cls(FailureKind.UNAUTHENTICATED, details)
         if "requested lease not found" in details:
-            return cls(Kind.LEASE_GONE, details)
+            return cls(FailureKind.LEASE_GONE, details)
         if "revision has been compacted" in details:
-            return cls(Kind.COMPACTED, details)
-        kind = Kind.ABSENT if code in _ABSENT else Kind.REFUSED
+            return cls(FailureKind.COMPACTED, details)
+        kind = FailureKind.ABSENT if code in _ABSENT else FailureKind.REFUSED
         name = code.name if code is not None else "UNKNOWN"
         return cls(kind, f"{details} ({name})" if details else name)
 
@@ -73,7 +73,7 @@ class EtcdFailure:
             doing: what was tried.
             since: when the registry answered no more, in seconds since the epoch.
         """
-        if self.kind is Kind.ABSENT:
+        if self.kind is FailureKind.ABSENT:
             return RegistryUnavailableError(url, f"{doing}: {self.details}", since)
-        kinds = {Kind.LEASE_GONE: LeaseGoneError, Kind.COMPACTED: CompactedError}
+        kinds = {FailureKind.LEASE_GONE: LeaseGoneError, FailureKind.COMPACTED: CompactedError}
         return kinds.get(self.kind, RegistryError)(f"registry {url}: {doing}: {self.details}")

@@ -12,7 +12,7 @@ import grpc
 
 from iris_actor.address import Address
 from iris_actor.errors import InvalidURLError, RegistryError
-from iris_actor.etcd.connection.failure import EtcdFailure, Kind
+from iris_actor.etcd.connection.failure import EtcdFailure, FailureKind
 from iris_actor.etcd.stubs import etcd3, etcdrpc
 from iris_actor.etcd.url import EtcdURL
 from iris_actor.grpc_settings import ETCD_PATIENCE_MS
@@ -141,7 +141,7 @@ class Member:
             seconds: that finding out may take.
             alone: whether it is the only endpoint.
         """
-        if failure.kind is not Kind.ABSENT or self.answered or seconds <= 0:
+        if failure.kind is not FailureKind.ABSENT or self.answered or seconds <= 0:
             return failure
         url = self._url
         tls = None if url.ca is None else TLSFiles(url.ca, url.cert, url.key)
@@ -150,7 +150,7 @@ class Member:
             return failure
         # No attempt will mend these; another endpoint may.
         final = fault.kind in {FaultKind.CREDENTIALS, FaultKind.STRANGER} and alone
-        return EtcdFailure(Kind.REFUSED if final else Kind.ABSENT, fault.sentence)
+        return EtcdFailure(FailureKind.REFUSED if final else FailureKind.ABSENT, fault.sentence)
 
 
 def reach(client: Client, timeout: float) -> None:
@@ -167,7 +167,7 @@ def reach(client: Client, timeout: float) -> None:
             etcdrpc.StatusRequest(), timeout, wait_for_ready=True, metadata=client.metadata
         )
     except grpc.RpcError as error:
-        if EtcdFailure.of(error).kind is Kind.ABSENT:
+        if EtcdFailure.of(error).kind is FailureKind.ABSENT:
             raise
 
 

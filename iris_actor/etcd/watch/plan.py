@@ -2,10 +2,10 @@
 
 ::
 
-    UNLISTED ──listed──▶ LISTED ──confirmed──▶ FOLLOWING ◀──confirmed── BROKEN
-        ▲                   │                     │  └────── broke ──────▲ │
-        │                   └────── broke ────────┼───────────────────────┘ │
-        └── compacted ────────────────────────────┴──── other data ─────────┘
+    UNLISTED    listed ─▶ LISTED
+    LISTED      confirmed ─▶ FOLLOWING    broke ─▶ BROKEN    other data ─▶ UNLISTED
+    FOLLOWING   broke ─▶ BROKEN           compacted ─▶ UNLISTED
+    BROKEN      confirmed ─▶ FOLLOWING    other data ─▶ UNLISTED
 
 It has no thread, lock, clock or connection. While etcd is away nothing is forgotten: what was seen leaves
 only because etcd said so, by a change, or by a listing that lacks it.
