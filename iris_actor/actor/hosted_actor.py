@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from contextvars import Context
@@ -37,6 +36,7 @@ from iris_actor.rpc.incoming_call import IncomingCall
 from iris_actor.rpc.loop_queue import queue_into
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.unsendable import discard
+from iris_actor.threads.after_fork import ForkStage, at_fork
 
 _log = logging.getLogger(__name__)
 
@@ -434,7 +434,7 @@ def _after_fork_in_child() -> None:
         hosted._forked = True
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(ForkStage.HELD, in_child=_after_fork_in_child)
 
 
 def _not_a_stream(method: Method, result: Any) -> TypeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -14,10 +13,11 @@ from iris_actor.actor.resolver import Resolver
 from iris_actor.deadline import check_timeout
 from iris_actor.errors import InvalidURLError, OutsideJobError, RegistryError
 from iris_actor.registry import connect_registry
-from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import Directory, Registry
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.sessions import sessions
+from iris_actor.threads.after_fork import ForkStage, at_fork
+from iris_actor.threads.fork_guard import ForkGuard
 
 
 class RegistryResolver(Resolver):
@@ -215,4 +215,4 @@ def _after_fork_in_child() -> None:
     _shared.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(ForkStage.CONNECTIONS, in_child=_after_fork_in_child)

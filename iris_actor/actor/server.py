@@ -33,13 +33,13 @@ from iris_actor.forked_child import isolate_in_child
 from iris_actor.naming import qualify
 from iris_actor.registry import connect_registry
 from iris_actor.registry.endpoint import ActorId, Endpoint
-from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.registry.registry import Registration, Registry
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.incoming_call import IncomingCall
 from iris_actor.rpc.limits import Limits
 from iris_actor.rpc.outgoing_call import Status
 from iris_actor.rpc.server import RpcServer
+from iris_actor.threads.fork_guard import ForkGuard
 from iris_actor.unpatched import SimpleQueue
 
 _log = logging.getLogger(__name__)

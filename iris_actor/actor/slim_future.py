@@ -6,7 +6,6 @@ costs to make, and nearly all that it costs the garbage collector.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -15,6 +14,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from iris_actor import signals
+from iris_actor.threads.after_fork import ForkStage, at_fork
 
 T = TypeVar("T")
 
@@ -173,4 +173,4 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(ForkStage.CONNECTIONS, in_child=_after_fork_in_child)

@@ -20,6 +20,7 @@ from iris_actor.errors import ForkedProcessError
 from iris_actor.rpc.buffers import keep_freed_memory
 from iris_actor.rpc.limits import KIB
 from iris_actor.rpc.loop_queue import LoopQueue
+from iris_actor.threads.after_fork import ForkStage, at_fork
 from iris_actor.unpatched import check_threads, new_event_loop
 
 T = TypeVar("T")
@@ -169,4 +170,4 @@ def _after_fork_in_child() -> None:
         _current = None
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(ForkStage.CONNECTIONS, in_child=_after_fork_in_child)

@@ -8,7 +8,6 @@ so before one what is in use becomes private to this process, as ordinary memory
 from __future__ import annotations
 
 import mmap
-import os
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from iris_actor.errors import ProtocolError
 from iris_actor.rpc.arena import MOST, MOST_SEGMENTS
 from iris_actor.rpc.buffers import own
 from iris_actor.rpc.segment import Segment, layout, segments_are_on
+from iris_actor.threads.after_fork import ForkStage, at_fork
 from iris_actor.unpatched import close
 
 
@@ -173,6 +173,9 @@ def _after_fork_in_child() -> None:
     _forks.clear()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+at_fork(
+    ForkStage.CONNECTIONS,
+    before=_before_fork,
+    in_parent=_after_fork_in_parent,
+    in_child=_after_fork_in_child,
 )

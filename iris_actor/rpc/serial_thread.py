@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 
 from iris_actor.forked_child import leave
 from iris_actor.report import report_exception
+from iris_actor.threads.after_fork import ForkStage, at_fork
 from iris_actor.unpatched import SimpleQueue
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class SerialThread:
         self._name = name
         self._begin()
         _all.append(self)
-        os.register_at_fork(after_in_child=self._begin)
+        at_fork(ForkStage.CONNECTIONS, in_child=self._begin)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()

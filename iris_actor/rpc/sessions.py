@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +10,7 @@ from functools import partial
 from iris_actor.rpc.client_session import ClientSession
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.rpc.io_thread import IOThread, io_thread
+from iris_actor.threads.after_fork import ForkStage, at_fork
 
 _Key = tuple[str, Credentials | None]
 
@@ -78,4 +78,4 @@ class Sessions:
 sessions = Sessions()
 """The sessions of this process."""
 
-os.register_at_fork(after_in_child=sessions.after_fork)
+at_fork(ForkStage.CONNECTIONS, in_child=sessions.after_fork)

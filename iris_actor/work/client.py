@@ -11,8 +11,8 @@ from iris_actor.actor.environment import Environment
 from iris_actor.actor.registry_resolver import RegistryResolver
 from iris_actor.actor.resolver import Resolver
 from iris_actor.naming import JobId, check_namespace
-from iris_actor.registry.fork_guard import ForkGuard
 from iris_actor.rpc.credentials import Credentials
+from iris_actor.threads.fork_guard import ForkGuard
 from iris_actor.work.launch.launcher import Launcher
 
 

@@ -28,7 +28,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from iris_actor.registry.fork_guard import ForkGuard
+from iris_actor.threads.after_fork import ForkStage, at_fork
+from iris_actor.threads.fork_guard import ForkGuard
 from iris_actor.unpatched import DefaultSelector, Popen, check_threads
 from iris_actor.work.launch.launcher import NUM_TASKS, TASK_INDEX, LaunchSpec, ReplicaStatus
 from iris_actor.work.launch.local_replica import Replica, signal_name
@@ -406,4 +407,4 @@ def _release_in_child() -> None:
     _launchers.clear()
 
 
-os.register_at_fork(after_in_child=_release_in_child)
+at_fork(ForkStage.HELD, in_child=_release_in_child)

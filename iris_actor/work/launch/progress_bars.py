@@ -5,13 +5,14 @@ tqdm is not imported here: who shows a bar has done that. Thread-safe.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
+
+from iris_actor.threads.after_fork import ForkStage, at_fork
 
 _holder: int | None = None
 """The thread that has tqdm's lock on our account."""
@@ -87,4 +88,4 @@ def _renew_lock_in_child() -> None:
         _tqdm().set_lock(threading.RLock())
 
 
-os.register_at_fork(after_in_child=_renew_lock_in_child)
+at_fork(ForkStage.HELD, in_child=_renew_lock_in_child)

@@ -33,6 +33,7 @@ from iris_actor.forked_child import leave
 from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller
 from iris_actor.rpc.io_thread import io_thread
+from iris_actor.threads.after_fork import ForkStage, at_fork
 from iris_actor.work.worker import memory_limit, worker_settings
 from iris_actor.work.worker.flight_recorder import RecorderPen
 from iris_actor.work.worker.place import Place
@@ -141,7 +142,7 @@ class TaskRunner:
         self._stopping = False
         self.busy = False  # whether a task's own code may be running
         self._forked = False  # whether this is a child that a task forked
-        os.register_at_fork(after_in_child=self._after_fork_in_child)
+        at_fork(ForkStage.HELD, in_child=self._after_fork_in_child)
 
     def _after_fork_in_child(self) -> None:
         self._forked = True

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from iris_actor.threads.after_fork import ForkStage, at_fork
 from iris_actor.work.worker.task_runner import TaskRunner
 
 AGAIN = 0.05
@@ -90,4 +91,4 @@ def _keep_signals_from_children() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         unblock()
 
-    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=unblock_in_child)
+    at_fork(ForkStage.SIGNALS, before=block, in_parent=unblock, in_child=unblock_in_child)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+from iris_actor.threads.after_fork import ForkStage, at_fork
 from iris_actor.work.pool.executor.lost_errors import log_lost_errors
 from iris_actor.work.pool.executor.open_maps import OpenMaps
 
@@ -119,4 +120,4 @@ def _forget_in_child() -> None:
     _exiting = False
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+at_fork(ForkStage.HELD, in_child=_forget_in_child)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from iris_actor.deadline import Deadline
-from iris_actor.registry.fork_guard import ForkGuard
+from iris_actor.threads.fork_guard import ForkGuard
 from iris_actor.work.pool.executor.map_feed import MapFeed
 from iris_actor.work.pool.executor.open_maps import OpenMaps
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from iris_actor.actor.callbacks import is_callback_thread
 from iris_actor.actor.slim_future import SlimFuture
 from iris_actor.errors import ForkedProcessError
+from iris_actor.threads.after_fork import ForkStage, at_fork
 
 T = TypeVar("T")
 
@@ -103,4 +104,4 @@ def _after_fork_in_child() -> None:
     _process = os.getpid()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(ForkStage.HELD, in_child=_after_fork_in_child)
