@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from iris_actor.work.client import IrisClient
     from iris_actor.work.context import IrisContext, get_iris_ctx, iris_ctx
     from iris_actor.work.launch.launcher import Launcher
-    from iris_actor.work.launch.local_launcher import LocalLauncher
+    from iris_actor.work.launch.local.local_launcher import LocalLauncher
     from iris_actor.work.launch.resource_spec import ResourceSpec
     from iris_actor.work.pool.config import WorkerPoolConfig
     from iris_actor.work.pool.executor.task_executor import TaskExecutor
@@ -118,7 +118,7 @@ _HOMES = {
         "work.client": "IrisClient",
         "work.context": "IrisContext get_iris_ctx iris_ctx",
         "work.launch.launcher": "Launcher",
-        "work.launch.local_launcher": "LocalLauncher",
+        "work.launch.local.local_launcher": "LocalLauncher",
         "work.launch.resource_spec": "ResourceSpec",
         "work.pool.config": "WorkerPoolConfig",
         "work.pool.monitor.pool_status": "PoolStatus",

@@ -12,6 +12,7 @@
     ├── OutsideJobError (RuntimeError)           iris_ctx() where there is no job
     ├── ForkedProcessError (RuntimeError)        use after fork of a process that was already connected
     ├── PatchedThreadsError (RuntimeError)       use where `threading` makes green threads
+    ├── LauncherContractError (TypeError)        a launcher of the user's own lacks a part of the contract
     ├── RegistryError
     │   └── RegistryUnavailableError (ConnectionError)
     ├── EtcdNotFoundError (RuntimeError)         no etcd binary for the embedded registry
@@ -43,6 +44,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from pickle import PicklingError
 from typing import Any, Self
@@ -179,6 +181,24 @@ class PatchedThreadsError(IrisError, RuntimeError):
             f" {leave_out}, or use iris_actor in a process of its own that is not patched"
         )
         self.library = library
+
+
+class LauncherContractError(IrisError, TypeError):
+    """A launcher lacks a part of the contract, perhaps since it was written for another version of that.
+
+    Attributes:
+        kind: name of the class that lacks it.
+        missing: names of what is missing.
+    """
+
+    def __init__(self, what: str, kind: str, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"{kind} is no {what}: it has no {', '.join(missing)}. The contract of launchers was extended; it"
+            " stands in iris_actor.work.launch.launcher, and iris_actor.testing.LauncherContract tests a"
+            " launcher against it"
+        )
+        self.kind = kind
+        self.missing = tuple(missing)
 
 
 class RegistryError(IrisError):

@@ -178,7 +178,7 @@ def _failures(failures: tuple[Failure, ...], most: int) -> list[Text]:
 
 
 def _cells(info: WorkerInfo) -> dict[str, str]:
-    task = _plain(info.task or "")
+    task = _plain(info.task or (f"waits: {info.waiting_for}" if info.waiting_for else ""))
     if info.task is not None and info.tasks > 1:
         task += f" (+{info.tasks - 1})"
     return {

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from iris_actor.actor.environment import Environment
-from iris_actor.actor.registry_resolver import RegistryResolver
 from iris_actor.actor.resolver import Resolver
 from iris_actor.naming import JobId, check_namespace
 from iris_actor.rpc.credentials import Credentials
 from iris_actor.threads.fork_guard import ForkGuard
 from iris_actor.work.launch.launcher import Launcher
+from iris_actor.work.site import Site
+
+if TYPE_CHECKING:
+    from iris_actor.etcd.process.etcd_process import EtcdProcess
 
 
 class IrisClient:
@@ -27,6 +29,9 @@ class IrisClient:
             namespace.
         launcher: starts processes; a `LocalLauncher` of the client's own when None.
         credentials: what the servers of actors that `resolver` finds ask for.
+
+    Raises:
+        LauncherContractError: (a TypeError) the launcher lacks a part of the contract.
     """
 
     def __init__(
@@ -37,16 +42,16 @@ class IrisClient:
         launcher: Launcher | None = None,
         credentials: Credentials | None = None,
     ) -> None:
-        self._registry_url = registry_url
-        self._job_id = job_id
-        self._credentials = credentials
-        self._guard = ForkGuard()  # asked before the lock, which the parent may have held at the fork
-        self._lock = threading.Lock()  # guards what follows
-        self._launcher = launcher
-        self._owns_launcher = launcher is None
-        self._resolver: Resolver | None = None
-        self._etcd: Any = None
-        self._closed = False
+        self._site = Site(registry_url, job_id=job_id, launcher=launcher, credentials=credentials)
+        self._guard = ForkGuard()
+        self._etcd: EtcdProcess | None = None
+
+    @classmethod
+    def of(cls, site: Site) -> Self:
+        """A client that starts work from `site`, and closes it."""
+        client = cls(site.registry_url, job_id=site.job_id, credentials=site.credentials)
+        client._site = site
+        return client
 
     @classmethod
     def local(cls, *, namespace: str | None = None, launcher: Launcher | None = None) -> Self:
@@ -101,19 +106,24 @@ class IrisClient:
         return cls(registry_url, job_id=job_id, launcher=launcher, credentials=credentials)
 
     @property
+    def site(self) -> Site:
+        """What pools and jobs of this client start from."""
+        return self._site
+
+    @property
     def registry_url(self) -> str:
         """Where actors are announced and looked up."""
-        return self._registry_url
+        return self._site.registry_url
 
     @property
     def job_id(self) -> JobId:
         """Where in the tree of jobs this client's work belongs."""
-        return self._job_id
+        return self._site.job_id
 
     @property
     def namespace(self) -> str:
         """The namespace of this client's actors: the first segment of the job id."""
-        return self._job_id.root
+        return self._site.namespace
 
     @property
     def launcher(self) -> Launcher:
@@ -122,14 +132,7 @@ class IrisClient:
         Raises:
             ForkedProcessError: in a process forked from the one that made this.
         """
-        self._guard.check()
-        with self._lock:
-            self._check_open()
-            if self._launcher is None:
-                from iris_actor.work.launch.local_launcher import LocalLauncher
-
-                self._launcher = LocalLauncher()
-            return self._launcher
+        return self._site.launcher
 
     @property
     def resolver(self) -> Resolver:
@@ -138,18 +141,7 @@ class IrisClient:
         Raises:
             ForkedProcessError: in a process forked from the one that made this.
         """
-        self._guard.check()
-        with self._lock:
-            self._check_open()
-            if self._resolver is None:
-                self._resolver = RegistryResolver(
-                    self._registry_url, namespace=self.namespace, credentials=self._credentials
-                )
-            return self._resolver
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("the client is closed")
+        return self._site.resolver
 
     def close(self) -> None:
         """End what the client started: processes, resolver, etcd, in this order. Idempotent.
@@ -158,17 +150,10 @@ class IrisClient:
         """
         if self._guard.forked:
             return
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            launcher = self._launcher if self._owns_launcher else None
-        if launcher is not None:
-            launcher.close()
-        if self._resolver is not None:
-            self._resolver.close()
-        if self._etcd is not None:
-            self._etcd.stop()
+        self._site.close()
+        etcd, self._etcd = self._etcd, None
+        if etcd is not None:
+            etcd.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -179,4 +164,4 @@ class IrisClient:
         self.close()
 
     def __repr__(self) -> str:
-        return f"IrisClient(job_id={str(self._job_id)!r})"
+        return f"IrisClient(job_id={str(self.job_id)!r})"

@@ -10,6 +10,7 @@ from iris_actor.actor.resolver import Resolver
 from iris_actor.errors import OutsideJobError
 from iris_actor.naming import JobId
 from iris_actor.work.client import IrisClient
+from iris_actor.work.site import Site
 
 
 class IrisContext:
@@ -21,6 +22,7 @@ class IrisContext:
         task_index: which of the job's replicas this is, from 0.
         num_tasks: how many replicas the job has.
         advertise_host: host name by which others reach this machine; None when nobody said.
+        site: what pools and jobs inside this job start from.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -33,6 +35,7 @@ class IrisContext:
         self.task_index = environment.task_index
         self.num_tasks = environment.num_tasks
         self.advertise_host = environment.advertise_host
+        self.site = Site(self.registry, job_id=self.job_id)
         self._lock = threading.Lock()  # guards _client
         self._client: IrisClient | None = None
 
@@ -61,13 +64,13 @@ class IrisContext:
         """A client whose submissions are children of this job. It lives as long as the process."""
         with self._lock:
             if self._client is None:
-                self._client = IrisClient(self.registry, job_id=self.job_id)
+                self._client = IrisClient.of(self.site)
             return self._client
 
     @property
     def resolver(self) -> Resolver:
         """Finds actors in this job's namespace."""
-        return self.client.resolver
+        return self.site.resolver
 
     def __repr__(self) -> str:
         return f"IrisContext(job_id={str(self.job_id)!r}, task {self.task_index} of {self.num_tasks})"

@@ -35,6 +35,8 @@ from iris_actor.work.pool.scheduler.rules import Rules
 from iris_actor.work.pool.scheduler.scheduled_task import ScheduledTask
 from iris_actor.work.pool.scheduler.scheduler import FEED, TICK, Scheduler
 
+_NOT_NEEDED = frozenset({EndReason.RETIRED, EndReason.KILLED})
+
 
 class Note(NamedTuple):
     """What the flight recorder of a pretend worker says."""
@@ -117,6 +119,8 @@ class Process:
         self.has_announced = False
         self.has_ended = False
         self.is_told_ended = False
+        self.is_blameless = False  # whether its engine ended it
+        self.is_mute = False  # whether its engine does not say that it has ended
         self.is_reachable = True
         self.ends_at = math.inf
         self.queue: deque[tuple[Batch, PretendTask]] = deque()
@@ -147,21 +151,31 @@ class Process:
 
 
 class PretendPool:
-    """See the module. Args: the seed, and which faults there are."""
+    """See the module.
 
-    def __init__(self, seed: int, *, faults: bool = True, recorder: bool = True) -> None:
+    Args:
+        seed: of the dice.
+        faults: whether there are any.
+        recorder: whether anybody knows what a worker was at when it ended.
+        live: whether anybody sees that before.
+    """
+
+    def __init__(self, seed: int, *, faults: bool = True, recorder: bool = True, live: bool = True) -> None:
         self.dice = random.Random(seed)
         dice = self.dice
         self.seed = seed
         self.faults = faults
         self.recorder = recorder
+        self.live = recorder and live
         self.now = 1000.0
         self.most_tasks = dice.choice([math.inf, math.inf, math.inf, 1, 3, 10])
         self.rules = Rules(
             prefetch=recorder and dice.random() < 0.8,
+            sees_running=self.live,
             max_tasks_per_worker=self.most_tasks,
             cancel_grace=0.5,
             start_timeout=20.0,
+            queue_timeout=dice.choice([math.inf, math.inf, 30.0]),
             idle_timeout=1.0,
             max_restarts=dice.choice([0, 1, 3]),
             restart_delay=lambda attempt: 0.1 * 2**attempt,
@@ -285,12 +299,17 @@ class PretendPool:
             self.break_down()
         for number, process in list(self.processes.items()):
             if process.has_ended:
+                if process.is_mute:
+                    continue
                 process.is_told_ended = True
-                scheduler.ended(number, process.note if self.recorder else None, self.now)
+                note = process.note if self.recorder else None
+                scheduler.ended(number, note, self.now, is_blameless=process.is_blameless)
             elif process.is_placed:
                 scheduler.running(number, self.now)
+            else:
+                scheduler.queued(number, self.now)
         self.seen = {
-            number: self.processes[number].note if self.recorder else None
+            number: self.processes[number].note if self.live else None
             for number in scheduler.to_observe()
             if number in self.processes
         }
@@ -305,10 +324,16 @@ class PretendPool:
         if not waiting:
             return
         process = self.dice.choice(waiting)
-        if not process.is_placed:
+        if process.is_placed and self.faults and self.dice.random() < 0.1:
+            process.is_placed = False  # its engine has changed its mind
+        elif not process.is_placed:
             process.is_placed = True
-            self.wakes = True
+        else:
+            self.come_up(process)
             return
+        self.wakes = True
+
+    def come_up(self, process: Process) -> None:
         process.has_announced = True
         self.do(self.scheduler.found(process.number, self.now, initialize=self.initializes))
         if self.initializes:
@@ -423,7 +448,9 @@ class PretendPool:
     def kill(self) -> None:
         living = [each for each in self.processes.values() if each.is_placed and not each.has_ended]
         if living:
-            self.die(self.dice.choice(living))
+            process = self.dice.choice(living)
+            process.is_blameless = self.dice.random() < 0.3
+            self.die(process)
 
     def cut(self) -> None:
         """A worker cannot be reached any more, though it runs."""
@@ -493,6 +520,7 @@ class PretendPool:
 
     def end_process(self, number: int, reason: EndReason) -> None:
         process = self.processes[number]
+        process.is_mute = self.faults and reason in _NOT_NEEDED and self.dice.random() < 0.1
         process.ends_at = min(process.ends_at, self.now + (0.0 if reason is EndReason.KILLED else 0.5))
         if not process.is_placed:
             self.die(process)
@@ -539,7 +567,7 @@ class PretendPool:
         for task in self.tasks:
             assert task.deaths <= task.max_retries + 1
             # Without a recorder nobody knows whether it had begun.
-            tries = task.begun_in if self.recorder else task.sent_to
+            tries = task.begun_in if self.live else task.sent_to
             assert task.deaths <= len(tries), f"{task} was charged though it did not run"
 
     def finish(self) -> None:

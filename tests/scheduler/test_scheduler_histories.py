@@ -22,10 +22,10 @@ def seeds() -> list[int]:
     return [*range(HISTORIES // 2), *(fresh.randrange(2**63) for _ in range(HISTORIES // 2))]
 
 
-def play(*, faults: bool = True, recorder: bool = True) -> list[PretendPool]:
+def play(*, faults: bool = True, recorder: bool = True, live: bool = True) -> list[PretendPool]:
     played = []
     for seed in seeds():
-        pool = PretendPool(seed, faults=faults, recorder=recorder)
+        pool = PretendPool(seed, faults=faults, recorder=recorder, live=live)
         try:
             pool.run()
         except BaseException as error:
@@ -44,6 +44,11 @@ def test_each_task_ends_once_whatever_happens_to_workers() -> None:
 
 def test_each_task_ends_once_where_no_recorder_tells_who_killed_a_worker() -> None:
     pools = play(recorder=False)
+    assert all(len(task.ends) == 1 for pool in pools for task in pool.tasks)
+
+
+def test_each_task_ends_once_where_a_worker_tells_only_at_its_end_what_it_was_at() -> None:
+    pools = play(live=False)
     assert all(len(task.ends) == 1 for pool in pools for task in pool.tasks)
 
 

@@ -12,6 +12,7 @@ from iris_actor.work.pool.scheduler.actions import (
     End,
     EndReason,
     Lost,
+    Removed,
     Send,
     Settle,
     Start,
@@ -295,6 +296,77 @@ def test_a_process_that_waits_for_its_place_is_never_late() -> None:
     assert end == End(worker, EndReason.LATE)
     assert isinstance(lost, Lost)
     assert lost.late
+
+
+def test_time_in_a_queue_counts_against_its_own_timeout_and_begins_anew_with_each_wait() -> None:
+    history = History(1, start_timeout=10.0, queue_timeout=100.0)
+    (start,) = (action for action in history.tick() if isinstance(action, Start))
+    (worker,) = start.processes
+    assert history.tick(99.0) == []
+    history.scheduler.running(worker, history.now)
+    assert history.tick(9.0) == []
+    history.scheduler.queued(worker, history.now)  # the engine took its place away
+    assert history.tick(99.0) == []
+    end, lost, *_ = history.tick(1.0)
+    assert end == End(worker, EndReason.LATE)
+    assert isinstance(lost, Lost)
+    assert (lost.late, lost.queued) == (True, True)
+
+
+def test_an_end_that_is_the_engines_doing_is_charged_to_nobody() -> None:
+    history = History(1, max_restarts=0, restart_delay=lambda _attempt: 3.0)
+    (worker,) = history.start()
+    (task,) = history.submit(1, LONG, max_retries=1)
+    history.send()
+    history.scheduler.link_failed(worker, history.now)
+    note = Note(task.seq, history.now, begun=True)
+    history.scheduler.ended(worker, note, history.now, is_blameless=True)
+    lost = next(action for action in history.tick() if isinstance(action, Lost))
+    assert (lost.killer, lost.given_up, task.deaths) == (None, False, 0)
+    assert lost.restart_in == 3.0  # an engine that takes each place away at once is not to be asked at once
+
+
+def test_a_task_that_must_not_start_twice_ends_with_its_worker_whoever_ended_that() -> None:
+    history = History(1)
+    (worker,) = history.start()
+    (task,) = history.submit(1, LONG, max_retries=0)
+    history.send()
+    history.scheduler.link_failed(worker, history.now)
+    history.scheduler.ended(worker, Note(task.seq, history.now, begun=True), history.now, is_blameless=True)
+    lost = next(action for action in history.tick() if isinstance(action, Lost))
+    assert lost.killer is task
+
+
+def test_the_end_of_a_worker_is_waited_for_no_longer_than_it_may_take() -> None:
+    history = History(1, shutdown_grace=5.0, end_timeout=10.0)
+    (worker,) = history.start()
+    history.scheduler.ending = True
+    assert history.tick() == [End(worker, EndReason.RETIRED)]
+    assert history.tick(14.0) == []
+    assert history.tick(1.0) == [Removed(0, worker, left=True)]
+    assert history.scheduler.is_over
+
+
+def test_a_kill_shortens_the_wait_for_an_end_that_nobody_tells() -> None:
+    history = History(1, shutdown_grace=100.0, end_timeout=10.0)
+    (worker,) = history.start()
+    history.scheduler.ending = True
+    history.tick()
+    history.scheduler.killed = True
+    assert history.tick(1.0) == [End(worker, EndReason.KILLED)]
+    assert history.tick(10.0) == [Removed(0, worker, left=True)]
+
+
+def test_where_nobody_sees_what_a_worker_is_at_a_task_with_a_timeout_has_it_to_itself() -> None:
+    history = History(1, sees_running=False)
+    history.start()
+    history.submit(1, SHORT, timeout=1.0)
+    history.submit(5, SHORT)
+    (send,) = history.send()
+    assert len(send.tasks) == 1
+    history.finish(send)
+    (send,) = history.send()
+    assert len(send.tasks) == 5
 
 
 def test_a_pool_whose_last_worker_dies_too_often_is_given_up() -> None:

@@ -19,6 +19,7 @@ SAMPLES = {
     "AddressInUseError": lambda: errors.AddressInUseError("127.0.0.1:80"),
     "OutsideJobError": lambda: errors.OutsideJobError("IRIS_JOB_ID"),
     "ForkedProcessError": lambda: errors.ForkedProcessError(7),
+    "LauncherContractError": lambda: errors.LauncherContractError("launcher", "Mine", ["traits", "attach"]),
     "PatchedThreadsError": lambda: errors.PatchedThreadsError("gevent"),
     "RegistryUnavailableError": lambda: errors.RegistryUnavailableError("etcd://h:1", "silence"),
     "EtcdNotFoundError": lambda: errors.EtcdNotFoundError(["PATH", "wheel"]),

@@ -15,7 +15,7 @@ import pytest
 
 from iris_actor.errors import BrokenWorkerPool
 from iris_actor.work.client import IrisClient
-from iris_actor.work.launch.local_launcher import LocalLauncher
+from iris_actor.work.launch.local.local_launcher import LocalLauncher
 from iris_actor.work.launch.resource_spec import ResourceSpec
 from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from tests.support.waiting import Stopwatch

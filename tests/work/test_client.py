@@ -11,7 +11,7 @@ from iris_actor.naming import JobId
 from iris_actor.testing import EtcdProcess
 from iris_actor.work.client import IrisClient
 from iris_actor.work.context import get_iris_ctx, iris_ctx
-from iris_actor.work.launch.local_launcher import LocalLauncher
+from iris_actor.work.launch.local.local_launcher import LocalLauncher
 from iris_actor.work.pool.executor.worker_pool import WorkerPool
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from iris_actor.work.launch.launcher import Launch, LaunchSpec, ReplicaState, ReplicaStatus
-from iris_actor.work.launch.local_launcher import LocalLauncher
+from iris_actor.work.launch.local.local_launcher import LocalLauncher
 
 from .conftest import Script
 
@@ -74,7 +74,7 @@ def test_exit_codes_and_signals_are_reported_with_the_last_words() -> None:
         first = launcher.launch(bad, notify=ended.notify)
         status = ended.wait(first)[0]
         assert (status.exit_code, status.signal, status.how) == (7, None, "exited with code 7")
-        assert first.last_words(0) == "oh no"
+        assert first.logs(0) == "oh no"
         killed = launcher.launch(
             python("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"), notify=ended.notify
         )
@@ -136,7 +136,7 @@ def test_a_command_that_cannot_be_started_says_so() -> None:
 DRIVER = """
     import json, os, signal, sys, threading
     from iris_actor.work.launch.launcher import LaunchSpec
-    from iris_actor.work.launch.local_launcher import LocalLauncher
+    from iris_actor.work.launch.local.local_launcher import LocalLauncher
 
     lines = []
     seen = threading.Event()
@@ -207,7 +207,7 @@ def test_the_guardian_does_not_mind_signals_and_is_gone_after_close() -> None:
 def test_the_flight_recorder_survives_its_writer(tmp_path: Path) -> None:
     ended = Ended()
     source = (
-        "import os, signal; from iris_actor.work.worker.flight_recorder import RecorderPen;"
+        "import os, signal; from iris_actor.work.process.flight_recorder import RecorderPen;"
         "pen = RecorderPen.from_environment(); pen.write(41, 1.5, begun=True);"
         "pen.write(42, 2.5, begun=False); os.kill(os.getpid(), 9)"
     )

@@ -22,10 +22,10 @@ from iris_actor.errors import PayloadTooLargeError, RemoteError, SerializationEr
 from iris_actor.retry import Backoff
 from iris_actor.work.client import IrisClient
 from iris_actor.work.launch.launcher import Launch, LaunchSpec, ReplicaState, ReplicaStatus
-from iris_actor.work.launch.local_launcher import LocalLauncher
-from iris_actor.work.launch.oom_watch import OomWatch
+from iris_actor.work.launch.local.local_launcher import LocalLauncher
 from iris_actor.work.launch.resource_spec import ResourceSpec
 from iris_actor.work.pool.executor.worker_pool import WorkerPool
+from iris_actor.work.process.oom_watch import OomWatch
 from tests.support.cgroups import memory_cgroup
 from tests.support.waiting import until
 

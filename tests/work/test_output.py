@@ -475,7 +475,7 @@ def test_a_child_forked_while_a_line_is_written_can_show_bars(finish: Finish) ->
     code, out, err = finish("""
         import os, sys, threading
         from tqdm import tqdm
-        from iris_actor.work.launch.output_pump import OutputPump
+        from iris_actor.work.launch.output.output_pump import OutputPump
 
         class Stuck:
             def __init__(self):

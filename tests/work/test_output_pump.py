@@ -12,8 +12,8 @@ from random import Random
 import pytest
 from tqdm import tqdm
 
-from iris_actor.work.launch.output_lines import MAX_LINE, TAIL_LINES, OutputLines
-from iris_actor.work.launch.output_pump import Output, OutputPump
+from iris_actor.work.launch.output.output_lines import MAX_LINE, TAIL_LINES, OutputLines
+from iris_actor.work.launch.output.output_pump import Output, OutputPump
 
 
 class Pipes:

@@ -208,7 +208,7 @@ def test_a_program_that_embeds_python_is_told_what_to_do_and_may_do_it(
             import sys
             real, sys.executable = sys.executable, {value!r}
             from iris_actor import IrisClient, WorkerPool
-            from iris_actor.work.launch.local_launcher import LocalLauncher
+            from iris_actor.work.launch.local.local_launcher import LocalLauncher
 
             with (
                 LocalLauncher(python=real) as launcher,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -16,7 +17,8 @@ from iris_actor.errors import AuthenticationError, BrokenWorkerPool, ServerUnava
 from iris_actor.rpc.json_call import call_json
 from iris_actor.testing import EtcdProcess
 from iris_actor.work.client import IrisClient
-from iris_actor.work.launch.local_launcher import LocalLauncher
+from iris_actor.work.launch.launcher import LOCAL_TRAITS
+from iris_actor.work.launch.local.local_launcher import LocalLauncher
 from iris_actor.work.pool.executor.worker_pool import WorkerPool
 from iris_actor.work.pool.monitor.pool_directory import PoolDirectory, PoolEntry
 from iris_actor.work.pool.monitor.pool_monitor import PoolMonitor, PoolSnapshot, monitor_name
@@ -157,7 +159,7 @@ def test_a_pool_works_that_can_leave_no_file(
 
 
 def test_starting_and_stopping_again_changes_nothing(client: IrisClient, folder: Path) -> None:
-    monitor = PoolMonitor(client, "demo", lambda: STATUS)
+    monitor = PoolMonitor(client.site, "demo", lambda: STATUS)
     monitor.start()
     monitor.start()
     assert ask(entry_of("demo")).status == STATUS
@@ -172,7 +174,7 @@ def test_starting_and_stopping_again_changes_nothing(client: IrisClient, folder:
 
 def test_one_that_is_stopped_before_it_serves_leaves_nothing(client: IrisClient, folder: Path) -> None:
     for _ in range(20):
-        monitor = PoolMonitor(client, "hasty", lambda: STATUS)
+        monitor = PoolMonitor(client.site, "hasty", lambda: STATUS)
         monitor.start()
         monitor.stop()
         assert list(folder.glob("*")) == []
@@ -181,10 +183,12 @@ def test_one_that_is_stopped_before_it_serves_leaves_nothing(client: IrisClient,
 
 def test_a_server_that_cannot_bind_is_a_warning(etcd: EtcdProcess, caplog: pytest.LogCaptureFixture) -> None:
     class ElsewhereLauncher(LocalLauncher):
-        bind_host = "192.0.2.1"  # for documentation: no machine has it
+        traits = dataclasses.replace(
+            LOCAL_TRAITS, bind_host="192.0.2.1"
+        )  # for documentation: no machine has it
 
     with ElsewhereLauncher() as launcher, IrisClient.remote(etcd.url, launcher=launcher) as client:
-        monitor = PoolMonitor(client, "demo", lambda: STATUS)
+        monitor = PoolMonitor(client.site, "demo", lambda: STATUS)
         with caplog.at_level(logging.WARNING):
             monitor.start()
             until(lambda: "pool 'demo' cannot be watched" in caplog.text)
@@ -199,7 +203,7 @@ def test_a_server_that_cannot_bind_is_a_warning(etcd: EtcdProcess, caplog: pytes
 def test_a_registry_that_is_silent_holds_up_neither_start_nor_stop(caplog: pytest.LogCaptureFixture) -> None:
     with EtcdProcess() as etcd, IrisClient.remote(etcd.url) as client:
         etcd.pause()
-        monitor = PoolMonitor(client, "demo", lambda: STATUS)
+        monitor = PoolMonitor(client.site, "demo", lambda: STATUS)
         watch = Stopwatch()
         monitor.start()
         monitor.stop()

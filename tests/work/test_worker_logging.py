@@ -15,12 +15,12 @@ import pytest
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from iris_actor.work.launch.output_pump import Output, OutputPump
-from iris_actor.work.worker.worker_logging import MAX_TEXT, driver_levels
+from iris_actor.work.launch.output.output_pump import Output, OutputPump
+from iris_actor.work.process.log_sender import MAX_TEXT, driver_levels
 
 HEAD = """
 import contextlib, logging, logging.config, os, subprocess, sys, threading, warnings
-from iris_actor.work.worker.worker_logging import install
+from iris_actor.work.process.log_sender import install
 install(os.environ["LEVELS"])
 """
 

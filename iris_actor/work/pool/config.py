@@ -14,6 +14,7 @@ from typing import Any
 
 from iris_actor.naming import qualify
 from iris_actor.retry import Backoff
+from iris_actor.work.launch.launcher import LauncherTraits
 from iris_actor.work.launch.resource_spec import ResourceSpec, is_int, is_number
 from iris_actor.work.pool.scheduler.rules import Rules
 
@@ -47,8 +48,11 @@ class WorkerPoolConfig:
         max_restarts: how often in a row one worker is replaced that died without a task to blame,
             before the pool gives up on it. The pool breaks when it has given up on all.
         restart_backoff: how long to wait before each of these restarts.
-        start_timeout: seconds that a started worker has until it is ready, initializer not counted. A task
-            that has a timeout has as many until its function and arguments are rebuilt.
+        start_timeout: seconds that a worker has until it is ready, counted from when its process runs, the
+            initializer not included. A task that has a timeout has as many until its function and arguments
+            are rebuilt.
+        queue_timeout: seconds that a worker may wait for a place on a cluster; None for any time. One that
+            waits for longer is taken out of the queue, and counts as one that could not be started.
         shutdown_grace: seconds that a worker has to end on its own before it is killed.
         env: environment variables for the workers, beside the driver's own.
         cwd: their working directory; None for the launcher's default, which is the driver's own on this
@@ -74,6 +78,7 @@ class WorkerPoolConfig:
     max_restarts: int = 3
     restart_backoff: Backoff = field(default_factory=lambda: Backoff(first=0.1, most=10.0))
     start_timeout: float = 60.0
+    queue_timeout: float | None = None
     shutdown_grace: float = 5.0
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | os.PathLike[str] | None = None
@@ -90,9 +95,10 @@ class WorkerPoolConfig:
             raise ValueError(
                 f"max_tasks_per_worker must be a whole number, 1 or more, got {self.max_tasks_per_worker!r}"
             )
-        for name in ("start_timeout", "shutdown_grace", "cancel_grace", "idle_timeout", "task_timeout"):
+        optional = ("queue_timeout", "task_timeout")
+        for name in ("start_timeout", "shutdown_grace", "cancel_grace", "idle_timeout", *optional):
             value = getattr(self, name)
-            if value is None and name == "task_timeout":
+            if value is None and name in optional:
                 continue
             if not is_number(value) or value <= 0:
                 raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
@@ -116,14 +122,18 @@ class WorkerPoolConfig:
         """The least and the most workers."""
         return check_bounds(self.num_workers)
 
-    def rules(self, *, prefetch: bool) -> Rules:
-        """What the scheduler of a pool goes by; see `Rules.prefetch`."""
+    def rules(self, traits: LauncherTraits) -> Rules:
+        """What the scheduler of a pool goes by whose workers a launcher with these traits starts."""
         most = self.max_tasks_per_worker
         return Rules(
-            prefetch=prefetch,
+            prefetch=traits.shares_memory or traits.keeps_logs,
+            sees_running=traits.shares_memory,
             max_tasks_per_worker=math.inf if most is None else most,
             cancel_grace=self.cancel_grace,
             start_timeout=self.start_timeout,
+            queue_timeout=math.inf if self.queue_timeout is None else self.queue_timeout,
+            shutdown_grace=self.shutdown_grace,
+            end_timeout=traits.end_timeout,
             idle_timeout=self.idle_timeout,
             max_restarts=self.max_restarts,
             restart_delay=self.restart_backoff.delay,

@@ -29,6 +29,7 @@ from iris_actor.actor.callbacks import is_callback_thread
 from iris_actor.errors import BrokenWorkerPool, IrisError
 from iris_actor.program_exit import is_program_exit
 from iris_actor.unpatched import SimpleQueue
+from iris_actor.work.launch.launcher import LauncherTraits
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.decisions import Event, R
 from iris_actor.work.pool.feeder import Feeder
@@ -66,7 +67,7 @@ class Engine:
     Args:
         pool_name: the pool's name.
         config: the pool's configuration.
-        prefetch: whether a worker may hold tasks beside the one it runs.
+        traits: of the launcher that starts its workers.
         open_source: opens, in the engine's thread, what workers come from. It gets the function that wakes
             the engine, and the one that tells the pool's status.
 
@@ -81,7 +82,7 @@ class Engine:
         pool_name: str,
         config: WorkerPoolConfig,
         *,
-        prefetch: bool,
+        traits: LauncherTraits,
         open_source: Callable[[Callable[[], None], Callable[[], PoolStatus]], WorkerSource],
     ) -> None:
         self.functions = Functions()
@@ -93,7 +94,7 @@ class Engine:
         self._is_open = False
         self._lock = threading.Lock()  # guards the scheduler and `_broken`
         self._changed = threading.Condition(self._lock)
-        self._scheduler: Scheduler[Task] = Scheduler(config.rules(prefetch=prefetch), config.bounds)
+        self._scheduler: Scheduler[Task] = Scheduler(config.rules(traits), config.bounds)
         self._broken: tuple[str, BaseException | None] | None = None
         self._settler = Settler()
         receiver = OutcomeReceiver(

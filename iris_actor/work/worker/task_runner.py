@@ -34,8 +34,9 @@ from iris_actor.rpc.buffers import own
 from iris_actor.rpc.incoming_call import Caller
 from iris_actor.rpc.io_thread import io_thread
 from iris_actor.threads.after_fork import ForkStage, at_fork
-from iris_actor.work.worker import memory_limit, worker_settings
-from iris_actor.work.worker.flight_recorder import RecorderPen
+from iris_actor.work.process import memory_limit
+from iris_actor.work.process.flight_recorder import RecorderPen
+from iris_actor.work.worker import worker_settings
 from iris_actor.work.worker.place import Place
 from iris_actor.work.worker.shared_objects import rebuild_with
 from iris_actor.work.worker.task_call import TaskCall

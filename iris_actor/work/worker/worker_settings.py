@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from iris_actor.report import report_exception
-from iris_actor.work.worker import worker_logging
+from iris_actor.work.process import log_sender
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ class Settings(NamedTuple):
     """They travel with a batch of tasks, to workers that do not have them yet.
 
     Attributes:
-        levels: of its loggers; see `worker_logging.driver_levels`.
+        levels: of its loggers; see `log_sender.driver_levels`.
         authkey: by which its `multiprocessing` managers know who may use their proxies; None as long as the
             driver has not imported `multiprocessing`. Whoever runs tasks here may use them.
         tracker: file by which its tracker of shared memory is written to; None as long as it has none.
@@ -31,7 +31,7 @@ class Settings(NamedTuple):
 def apply(settings: Settings) -> None:
     """Have this process, a worker, take them over. What fails is logged."""
     try:
-        worker_logging.update(settings.levels)
+        log_sender.update(settings.levels)
         if settings.authkey is not None:
             # Not at the top: workers of drivers that do without it are to start without it.
             import multiprocessing.process

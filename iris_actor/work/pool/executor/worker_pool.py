@@ -31,7 +31,8 @@ from iris_actor.retry import Backoff
 from iris_actor.unpatched import check_threads
 from iris_actor.work.client import IrisClient
 from iris_actor.work.context import get_iris_ctx
-from iris_actor.work.launch.progress_bars import shares_lock
+from iris_actor.work.launch.launcher import LOCAL_TRAITS
+from iris_actor.work.launch.output.progress_bars import shares_lock
 from iris_actor.work.launch.resource_spec import ResourceSpec
 from iris_actor.work.pool.config import WorkerPoolConfig, check_bounds
 from iris_actor.work.pool.engine import Engine
@@ -61,6 +62,7 @@ class PoolOptions(TypedDict, total=False):
     max_restarts: int
     restart_backoff: Backoff
     start_timeout: float
+    queue_timeout: float | None
     shutdown_grace: float
     env: Mapping[str, str]
     cwd: str | os.PathLike[str] | None
@@ -121,12 +123,10 @@ class WorkerPool(TaskExecutor):
         if self._config.initializer is not None:
             codec.dumps((self._config.initializer, self._config.initargs))
         self._name = self._config.name or f"pool-{uuid.uuid4().hex[:8]}"
-        # Without a recorder nobody knows which of several tasks killed a worker.
-        prefetch = client is None or client.launcher.has_recorder
         engine = Engine(
             self._name,
             self._config,
-            prefetch=prefetch,
+            traits=LOCAL_TRAITS if client is None else client.launcher.traits,
             open_source=_Opener(client, self._name, self._config).open,
         )
         super().__init__(engine, TaskOptions())
@@ -295,24 +295,28 @@ class WorkerPool(TaskExecutor):
 
 
 class _Opener:
-    """Where a pool gets its workers from, and whether it has to close the client for that."""
+    """Where a pool gets its workers from, and the client that it has to close for that, if any."""
 
     def __init__(self, client: IrisClient | None, name: str, config: WorkerPoolConfig) -> None:
         self._client = client
         self._name = name
         self._config = config
-        self._owned = False
+        self._owned: IrisClient | None = None
 
     def open(self, wake: Callable[[], None], status: Callable[[], PoolStatus]) -> WorkerStarter:
-        client = self._client
-        if client is None:
+        if self._client is not None:
+            site = self._client.site
+        else:
             context = get_iris_ctx()
-            self._owned = context is None
-            self._client = client = IrisClient.local() if context is None else context.client
+            if context is not None:
+                site = context.site
+            else:
+                self._owned = IrisClient.local()
+                site = self._owned.site
         return WorkerStarter(
-            client, self._config, pool_name=self._name, wake=wake, status=status, disconnect=self._close
+            site, self._config, pool_name=self._name, wake=wake, status=status, disconnect=self._close
         )
 
     def _close(self) -> None:
-        if self._owned and self._client is not None:
-            self._client.close()
+        if self._owned is not None:
+            self._owned.close()

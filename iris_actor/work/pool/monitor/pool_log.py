@@ -1,6 +1,6 @@
 """PoolLog: what becomes of a pool and its workers, for the log of whoever operates it.
 
-All of it is INFO: a program that configures no logging learns of what matters from its futures.
+Nearly all of it is INFO: a program that configures no logging learns of what matters from its futures.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from iris_actor.work.launch.replica_status import ReplicaStatus
 from iris_actor.work.pool.scheduler.actions import Lost
 from iris_actor.work.pool.workers.worker_process import WorkerProcess
 
@@ -38,6 +39,17 @@ class PoolLog:
         elif lost.given_up:
             following = "it died too often to be started again"
         _log.info("pool %s: %s %s; %s", self._pool, worker, how.partition("\n")[0], following)
+
+    def left(self, worker: str, ref: str, status: ReplicaStatus | None) -> None:
+        """A worker was asked to end, and nobody knows whether it has: the pool waits no longer. A WARNING."""
+        known = "" if status is None else f"; {status.age:.0f} s ago it was {status.state.value}"
+        _log.warning(
+            "pool %s: %s was asked to end, and its launcher does not say that it has: see %s%s",
+            self._pool,
+            worker,
+            ref,
+            known,
+        )
 
     def ended(self, done: int, failed: int, broken: str | None) -> None:
         """The pool has ended.

@@ -28,7 +28,6 @@ from iris_actor.actor.resolver import Resolver
 from iris_actor.actor.server import ActorServer
 from iris_actor.deadline import Deadline
 from iris_actor.rpc.credentials import Credentials
-from iris_actor.work.client import IrisClient
 from iris_actor.work.pool.monitor.pool_directory import PoolDirectory, PoolEntry
 from iris_actor.work.pool.monitor.pool_status import (
     Failure,
@@ -38,6 +37,7 @@ from iris_actor.work.pool.monitor.pool_status import (
     WorkerInfo,
     WorkerState,
 )
+from iris_actor.work.site import Site
 from iris_actor.work.worker.worker_main import actor_name
 
 T = TypeVar("T")
@@ -139,17 +139,17 @@ class MonitorActor:
 class PoolMonitor:
     """Serves the status of one pool. `start` and `stop` may be called from any thread, and never raise.
 
-    Callers must show the credentials of the client, or a random token where it has none that a server can
+    Callers must show the credentials of the site, or a random token where it has none that a server can
     use; the user who runs the pool finds either in a file of his own.
 
     Args:
-        client: of the pool: tells where to announce the monitor and where its server binds.
+        site: of the pool: tells where to announce the monitor and where its server binds.
         pool_name: the pool's name.
         status: tells what the pool looks like, in any thread.
     """
 
-    def __init__(self, client: IrisClient, pool_name: str, status: Callable[[], PoolStatus]) -> None:
-        self._client = client
+    def __init__(self, site: Site, pool_name: str, status: Callable[[], PoolStatus]) -> None:
+        self._site = site
         self._pool = pool_name
         self._actor = MonitorActor(status)
         self._made_at = time.time()
@@ -216,9 +216,9 @@ class PoolMonitor:
         try:
             credentials = self._credentials()
             server = ActorServer(
-                self._client.registry_url,
-                namespace=self._client.namespace,
-                host=self._client.launcher.bind_host,
+                self._site.registry_url,
+                namespace=self._site.namespace,
+                host=self._site.launcher.traits.bind_host,
                 credentials=credentials,
             )
             server.register(monitor_name(self._pool), self._actor, _framework=True)
@@ -230,7 +230,7 @@ class PoolMonitor:
             return
         entry = PoolEntry.of_this_process(
             self._pool,
-            f"{self._client.namespace}/{monitor_name(self._pool)}",
+            f"{self._site.namespace}/{monitor_name(self._pool)}",
             server.address,
             self._made_at,
             credentials,
@@ -242,7 +242,7 @@ class PoolMonitor:
         self._end(server, None)
 
     def _credentials(self) -> Credentials:
-        own = self._client._credentials
+        own = self._site.credentials
         # One that only checks servers' certificates has none to show as a server.
         if own is not None and (own.cert is not None or not own.uses_tls):
             return own

@@ -34,6 +34,8 @@ class WorkerInfo:
         running_for: seconds for which it has run that.
         done: tasks that ended with a value there, its predecessors of that name included.
         failed: tasks that ended with an exception there.
+        waiting_for: why a cluster lets it wait for its place, in the cluster's words, such as ``Priority``;
+            empty when it does not wait.
     """
 
     name: str
@@ -46,6 +48,7 @@ class WorkerInfo:
     running_for: float = 0.0
     done: int = 0
     failed: int = 0
+    waiting_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from iris_actor.work.launch.replica_status import ReplicaState
 from iris_actor.work.pool.monitor.pool_status import (
     Failure,
     PoolStatus,
@@ -54,12 +55,15 @@ def status_report(
 
 def _info(slot: Slot[Task], process: WorkerProcess | None) -> WorkerInfo:
     load = slot.load
-    pid, host, running = 0, "", None
+    pid, host, waiting_for, running = 0, "", "", None
     if process is not None:
         link = process.link
         # Without a link the launcher is asked, about the whole launch.
-        known = process.status if link is None else link
+        status = process.status if link is None else None
+        known = link if status is None else status
         pid, host = (known.pid, known.host) if known is not None else (0, "")
+        if status is not None and status.state is ReplicaState.PENDING:
+            waiting_for = status.reason or "a place to run"
         running = load.running(process.recording) if load.outstanding else None
     return WorkerInfo(
         name=worker_name(slot.index),
@@ -72,6 +76,7 @@ def _info(slot: Slot[Task], process: WorkerProcess | None) -> WorkerInfo:
         running_for=max(0.0, time.monotonic() - running.since) if running else 0.0,
         done=slot.done,
         failed=slot.failed,
+        waiting_for=waiting_for,
     )
 
 

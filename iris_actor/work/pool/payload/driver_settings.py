@@ -15,7 +15,7 @@ import os
 import sys
 from typing import Any
 
-from iris_actor.work.worker.worker_logging import driver_levels
+from iris_actor.work.process.log_sender import driver_levels
 from iris_actor.work.worker.worker_settings import Settings
 
 _MARK: Any = object()

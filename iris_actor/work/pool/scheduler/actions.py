@@ -85,6 +85,7 @@ class Lost(Generic[T]):
         process: its number.
         was_ready: whether it ever took tasks.
         late: whether it was given up because it did not announce itself in time.
+        queued: whether that was because it found no place to run in time.
         launched: whether it could be started at all.
         killer: the task that is charged with the end and has no retry left: it ends as lost. None where
             there is none.
@@ -96,6 +97,7 @@ class Lost(Generic[T]):
     process: int
     was_ready: bool
     late: bool = False
+    queued: bool = False
     launched: bool = True
     killer: T | None = None
     restart_in: float | None = None
@@ -141,10 +143,12 @@ class Removed:
     Attributes:
         index: of the slot.
         process: that filled it last; 0 for none.
+        left: whether that may still run: it was asked to end, and nobody said in time that it has.
     """
 
     index: int
     process: int
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)

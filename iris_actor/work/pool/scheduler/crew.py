@@ -36,11 +36,11 @@ class Crew(Generic[T]):
         self._by_process.pop(slot.process, None)
         self.count()
 
-    def begin(self, slot: Slot[T]) -> None:
-        """Have a new process fill `slot`; the one before it is forgotten."""
+    def begin(self, slot: Slot[T], due: float) -> None:
+        """Have a new process fill `slot`, which is to run by `due`; the one before it is forgotten."""
         self._by_process.pop(slot.process, None)
         self._last_process += 1
-        slot.begin(self._last_process)
+        slot.begin(self._last_process, due)
         self._by_process[slot.process] = slot
 
     def forget_process(self, slot: Slot[T]) -> None:

@@ -111,7 +111,9 @@ class Feeding(Generic[T]):
             task = waiting[0]
             # One that must not start twice travels alone. Beside others it might: when its worker dies,
             # nobody can tell a task that finished, but whose outcome was lost, from one that never started.
-            expected = task.expected if task.max_retries else math.inf
+            # And of several, nobody sees when the one with a timeout began.
+            alone = not task.max_retries or not (self._rules.sees_running or task.timeout is None)
+            expected = math.inf if alone else task.expected
             if len(tasks) >= share and cost + expected > TRIP:
                 break
             next_in_line = not (tasks or was_idle) and expected < LONG and len(waiting) >= ready

@@ -82,7 +82,7 @@ class Lives(Generic[T]):
             while due and due[0].index == group[-1].index + 1:
                 group.append(due.pop(0))
             for slot in group:
-                self._crew.begin(slot)
+                self._crew.begin(slot, now + self._rules.queue_timeout)
                 self.note(slot)
             starts.append(Start(group[0].index, tuple(slot.process for slot in group)))
         return starts
@@ -102,14 +102,14 @@ class Lives(Generic[T]):
         if state in {SlotState.WAITING, SlotState.FAILED}:
             return ([self._remove(slot)] if slot.retiring else []), []
         if state is SlotState.ENDING:
-            return ([self._remove(slot)] if slot.has_ended else []), []
+            return ([self._remove(slot)] if slot.has_ended or slot.due <= now else []), []
         if state is SlotState.LOST:
             return self._look_at_lost(slot, now, seen)
         if self._timeouts.overdue(slot, now, seen):
             slot.load.condemned = True
             return [End(slot.process, EndReason.STUCK)], []
         if slot.retiring or self._is_spent(slot):
-            return self._retire(slot), []
+            return self._retire(slot, now), []
         if state is SlotState.STARTING and slot.due <= now:
             end = End(slot.process, EndReason.LATE)
             self._crew.forget_process(slot)
@@ -122,12 +122,12 @@ class Lives(Generic[T]):
             slot.state is SlotState.READY and self._feeding.may_take(slot) < 1 and not slot.load.outstanding
         )
 
-    def _retire(self, slot: Slot[T]) -> list[Action[T]]:
+    def _retire(self, slot: Slot[T], now: float) -> list[Action[T]]:
         if not slot.retiring:
             self.retire(slot)
         if slot.load.is_busy or slot.load.feeding:
             return []
-        return [self.end(slot, EndReason.RETIRED), WAKE_UP]  # for another one in its place
+        return [self.end(slot, EndReason.RETIRED, now), WAKE_UP]  # for another one in its place
 
     # --- loss -----------------------------------------------------------------------------------------
 
@@ -153,13 +153,17 @@ class Lives(Generic[T]):
         return [End(slot.process, EndReason.UNREACHABLE)], []
 
     def _bury(self, slot: Slot[T], recorded: Recorded | None, now: float) -> tuple[list[Action[T]], list[T]]:
-        """Fill the slot of a lost worker anew. The task that ran there is charged, the others are not."""
+        """Fill the slot of a lost worker anew. The task that ran there is charged, the others are not.
+
+        Nobody is charged with an end that is the engine's doing.
+        """
         load, slot.load = slot.load, WorkerLoad()
         self._crew.forget_process(slot)
         explained = bool(load.abandoned) if recorded is None else recorded.seq in load.abandoned
         killer = None
         running = load.running(recorded)
-        if running is not None:
+        # A task that must not start twice ends with its worker, whoever ended that.
+        if running is not None and not (slot.is_blameless and running.task.max_retries):
             explained = True
             task = running.task
             task.deaths += 1
@@ -187,7 +191,7 @@ class Lives(Generic[T]):
             late: whether the worker was given up because it did not announce itself in time.
             launched: whether it could be started at all.
         """
-        if not explained:
+        if not explained and not slot.is_blameless:
             slot.streak += 1
         delay = None
         given_up = False
@@ -200,19 +204,21 @@ class Lives(Generic[T]):
             given_up = True
         else:
             slot.restarts += 1
-            delay = 0.0 if explained else self._rules.restart_delay(slot.streak - 1)
+            delay = 0.0 if explained else self._rules.restart_delay(max(0, slot.streak - 1))
             self.move(slot, SlotState.WAITING, now + delay)
-        lost = Lost(process, slot.was_ready, late, launched, killer, delay, given_up, slot.streak)
+        queued = late and not slot.runs
+        lost = Lost(process, slot.was_ready, late, queued, launched, killer, delay, given_up, slot.streak)
         return [lost, *gone, WAKE_UP]
 
     # --- ending ---------------------------------------------------------------------------------------
 
-    def end(self, slot: Slot[T], reason: EndReason) -> End:
+    def end(self, slot: Slot[T], reason: EndReason, now: float) -> End:
         """Have the process of `slot` end, because it is not needed any more."""
-        self.move(slot, SlotState.ENDING)
+        grace = 0.0 if reason is EndReason.KILLED else self._rules.shutdown_grace
+        self.move(slot, SlotState.ENDING, now + grace + self._rules.end_timeout)
         return End(slot.process, reason)
 
-    def end_all(self, *, kill: bool) -> list[Action[T]]:
+    def end_all(self, now: float, *, kill: bool) -> list[Action[T]]:
         """End those that run, and remove those that have ended."""
         actions: list[Action[T]] = []
         reason = EndReason.KILLED if kill else EndReason.RETIRED
@@ -221,8 +227,8 @@ class Lives(Generic[T]):
             again = slot.state is SlotState.ENDING and kill and not slot.told_to_end
             if slot.state in HAS_PROCESS or again:
                 slot.told_to_end = kill
-                actions.append(self.end(slot, reason))
-            if slot.state is not SlotState.ENDING or slot.has_ended:
+                actions.append(self.end(slot, reason, now))
+            if slot.state is not SlotState.ENDING or slot.has_ended or slot.due <= now:
                 actions.append(self._remove(slot))
         return actions
 
@@ -230,4 +236,5 @@ class Lives(Generic[T]):
         slot.retiring = True
         self.note(slot)
         self._crew.remove(slot)
-        return Removed(slot.index, slot.process)
+        left = slot.state is SlotState.ENDING and not slot.has_ended
+        return Removed(slot.index, slot.process, left)

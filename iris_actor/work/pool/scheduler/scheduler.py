@@ -291,8 +291,16 @@ class Scheduler(Generic[T]):
     def running(self, process: int, now: float) -> None:
         """A process runs: from now on it has the start timeout to announce itself. Idempotent."""
         slot = self._crew.get(process)
-        if slot is not None and slot.state is SlotState.STARTING and slot.due == math.inf:
+        if slot is not None and slot.state is SlotState.STARTING and not slot.runs:
+            slot.runs = True
             slot.due = now + self._rules.start_timeout
+
+    def queued(self, process: int, now: float) -> None:
+        """A process waits for the place where it runs, perhaps once more. Idempotent."""
+        slot = self._crew.get(process)
+        if slot is not None and slot.state is SlotState.STARTING and slot.runs:
+            slot.runs = False
+            slot.due = now + self._rules.queue_timeout
 
     def not_launched(self, processes: Iterable[int], now: float) -> list[Action[T]]:
         """Processes could not be started."""
@@ -328,19 +336,24 @@ class Scheduler(Generic[T]):
             slot.load.batches = 0
             self._lives.lose(slot, now + LOST)
 
-    def ended(self, process: int, recorded: Recorded | None, now: float) -> None:
+    def ended(
+        self, process: int, recorded: Recorded | None, now: float, *, is_blameless: bool = False
+    ) -> None:
         """A process has ended. `tick` decides what follows. Idempotent.
 
         Args:
             process: its number.
-            recorded: what its flight recorder said last; None where it has none.
+            recorded: what its flight recorder said last; None where nobody knows.
             now: the time.
+            is_blameless: whether the engine ended it for reasons of its own, so that neither a task nor the
+                worker is charged with that.
         """
         slot = self._crew.get(process)
         if slot is None or slot.has_ended:
             return
         slot.has_ended = True
         slot.recorded = recorded
+        slot.is_blameless = is_blameless
         if slot.state is not SlotState.ENDING:
             self._lives.lose(slot, now + SETTLE)
 
@@ -387,7 +400,7 @@ class Scheduler(Generic[T]):
             seen: what the recorders of `to_observe` said.
         """
         if self._should_end():
-            return self._lives.end_all(kill=self.killed)
+            return self._lives.end_all(now, kill=self.killed)
         actions: list[Action[T]] = []
         for slot, task in self._timeouts.expired(now, seen):
             self._lives.note(slot)

@@ -42,13 +42,16 @@ class Slot(Generic[T]):
         index: the number in its worker's name.
         state: where its worker is in its life.
         process: number of the process that fills it, or filled it last; 0 before the first.
-        due: when the state ends by itself: restart, start timeout, end of settling. Infinite when it does
-            not.
+        due: when the state ends by itself: restart, queue timeout or start timeout, end of settling, end of
+            the wait for an end. Infinite when it does not.
         retiring: gets no more tasks, and ends when it has none.
         restarts: how often the worker was replaced.
         streak: how often in a row it died without a task to blame.
         was_ready: whether this process got as far as that.
+        runs: whether this process runs, and does not wait for a place any more.
         has_ended: whether this process is known to have ended.
+        is_blameless: whether the engine ended this process for reasons of its own: nothing that ran there is
+            to blame.
         told_to_end: whether this process, which cannot be reached, was asked to end.
         recorded: what its flight recorder said after the end of the process.
         done, failed: tasks that ended with a value, and with an exception, in all processes of the slot.
@@ -61,11 +64,13 @@ class Slot(Generic[T]):
         "failed",
         "has_ended",
         "index",
+        "is_blameless",
         "load",
         "process",
         "recorded",
         "restarts",
         "retiring",
+        "runs",
         "state",
         "streak",
         "told_to_end",
@@ -81,20 +86,24 @@ class Slot(Generic[T]):
         self.restarts = 0
         self.streak = 0
         self.was_ready = False
+        self.runs = False
         self.has_ended = False
+        self.is_blameless = False
         self.told_to_end = False
         self.recorded: Recorded | None = None
         self.done = 0
         self.failed = 0
         self.load: WorkerLoad[T] = WorkerLoad()
 
-    def begin(self, process: int) -> None:
-        """Another process fills the slot from now on."""
+    def begin(self, process: int, due: float) -> None:
+        """Another process fills the slot from now on; it is given up if it does not run by `due`."""
         self.state = SlotState.STARTING
         self.process = process
-        self.due = math.inf
+        self.due = due
         self.was_ready = False
+        self.runs = False
         self.has_ended = False
+        self.is_blameless = False
         self.told_to_end = False
         self.recorded = None
         self.load = WorkerLoad()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from iris_actor.errors import WorkerLostError
 from iris_actor.work.launch.launcher import ReplicaStatus
+from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.payload.task import Task
 from iris_actor.work.pool.scheduler.actions import Lost
 from iris_actor.work.pool.workers.worker_process import WorkerProcess
 
 
 def describe_loss(
-    process: WorkerProcess, status: ReplicaStatus | None, words: str, lost: Lost[Task], start_timeout: float
+    process: WorkerProcess,
+    status: ReplicaStatus | None,
+    words: str,
+    lost: Lost[Task],
+    config: WorkerPoolConfig,
 ) -> str:
     """How a worker ended, in words that follow its name.
 
@@ -19,10 +24,13 @@ def describe_loss(
         status: what the launcher knows of that.
         words: the last lines that it wrote to stderr.
         lost: what the scheduler says.
-        start_timeout: seconds that it had to announce itself.
+        config: of the pool, which says how long it had to find a place, and to announce itself.
     """
+    if lost.queued:
+        why = f" ({status.reason})" if status is not None and status.reason else ""
+        return f"found no place to run within {config.queue_timeout:g} s{why}"
     if lost.late:
-        return f"did not announce itself within {start_timeout:g} s"
+        return f"did not announce itself within {config.start_timeout:g} s"
     if not lost.launched:
         return f"cannot be started: {process.error}"
     how = "was lost" if status is None else status.how

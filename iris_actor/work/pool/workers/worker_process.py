@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from iris_actor.work.launch.launcher import Launch, ReplicaStatus
 from iris_actor.work.pool.workers.worker_link import WorkerLink
-from iris_actor.work.worker.flight_recorder import Recording
+from iris_actor.work.process.flight_recorder import Recording
+from iris_actor.work.process.witness import find_note, without_notes
+
+_LAST_LINES = 20
+"""Lines of stderr that are looked at when a worker has ended."""
 
 
 class WorkerProcess:
@@ -61,12 +65,21 @@ class WorkerProcess:
     @property
     def last_words(self) -> str:
         """The last lines that it wrote to stderr."""
-        return "" if self.launch is None else self.launch.last_words(self.replica)
+        return "" if self.launch is None else without_notes(self.launch.logs(self.replica, tail=_LAST_LINES))
 
     @property
     def recording(self) -> Recording | None:
-        """What its flight recorder says; None without one."""
+        """What its flight recorder says; None where nobody can look into that."""
         return None if self.launch is None else self.launch.recorded(self.replica)
+
+    @property
+    def last_recording(self) -> Recording | None:
+        """What its flight recorder said last, now that it has ended; None where nobody knows."""
+        launch = self.launch
+        if launch is None:
+            return None
+        recording = launch.recorded(self.replica)
+        return find_note(launch.logs(self.replica, tail=_LAST_LINES)) if recording is None else recording
 
     def cancel(self, grace: float) -> None:
         """Have it end, and kill it after `grace` seconds."""

@@ -1,4 +1,4 @@
-"""WorkerStarter: starts the workers of a pool with the launcher of a client, and finds them in its registry.
+"""WorkerStarter: starts the workers of a pool with the launcher of a site, and finds them in its registry.
 
 ::
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from iris_actor import codec
 from iris_actor.rpc.credentials import Credentials
-from iris_actor.work.client import IrisClient
+from iris_actor.work.launch.launcher import check_launch
 from iris_actor.work.pool.config import WorkerPoolConfig
 from iris_actor.work.pool.monitor.pool_monitor import PoolMonitor
 from iris_actor.work.pool.monitor.pool_status import PoolStatus
@@ -24,6 +24,8 @@ from iris_actor.work.pool.workers.exit_threads import start_threads_for_exit
 from iris_actor.work.pool.workers.worker_launch import worker_spec
 from iris_actor.work.pool.workers.worker_link import WorkerLink
 from iris_actor.work.pool.workers.worker_process import WorkerProcess, worker_name
+from iris_actor.work.process.process_secrets import new_secret
+from iris_actor.work.site import Site
 from iris_actor.work.worker.task_wire import INITIALIZER, TaskMessage, pack
 from iris_actor.work.worker.worker_main import actor_name
 
@@ -32,17 +34,17 @@ class WorkerStarter:
     """The `WorkerSource` of a pool. For the thread of its engine.
 
     Args:
-        client: whose launcher and registry are used.
+        site: whose launcher and registry are used.
         config: of the pool.
         pool_name: the pool's name.
         wake: has the engine look at its workers.
         status: tells what the pool looks like, in any thread.
-        disconnect: gives the client back.
+        disconnect: gives the site back.
     """
 
     def __init__(
         self,
-        client: IrisClient,
+        site: Site,
         config: WorkerPoolConfig,
         *,
         pool_name: str,
@@ -50,21 +52,21 @@ class WorkerStarter:
         status: Callable[[], PoolStatus],
         disconnect: Callable[[], None],
     ) -> None:
-        self._client = client
+        self._site = site
         self._config = config
         self._pool_name = pool_name
         self._wake = wake
         self._disconnect = disconnect
-        self._monitor = PoolMonitor(client, pool_name, status)
+        self._monitor = PoolMonitor(site, pool_name, status)
         self._is_prepared = False
         self._unsubscribe: dict[int, Callable[[], None]] = {}
-        self._token = uuid.uuid4().hex + uuid.uuid4().hex
+        self._token = new_secret()
         self._hash_seed = 1 + int.from_bytes(os.urandom(4), "big") % (2**32 - 1)  # 0 would turn it off
 
     @property
     def poll_interval(self) -> float:
         """See `WorkerSource`."""
-        return self._client.launcher.poll_interval
+        return self._site.launcher.traits.poll_interval
 
     @property
     def initializes(self) -> bool:
@@ -73,11 +75,11 @@ class WorkerStarter:
 
     def start(self, first: int, numbers: Sequence[int]) -> list[WorkerProcess]:
         """See `WorkerSource`."""
-        client = self._client
+        site = self._site
         launch_id = uuid.uuid4().hex
         indices = range(first, first + len(numbers))
         spec = worker_spec(
-            client,
+            site,
             self._config,
             pool_name=self._pool_name,
             launch_id=launch_id,
@@ -86,11 +88,12 @@ class WorkerStarter:
             names=[worker_name(index) for index in indices],
             first=first,
         )
-        launch = client.launcher.launch(spec, notify=self._wake)
+        launch = site.launcher.launch(spec, notify=self._wake)
+        check_launch(launch)
         for index in indices:
             if index not in self._unsubscribe:
                 name = self._actor_name(index)
-                self._unsubscribe[index] = client.resolver.subscribe(name, self._wake)
+                self._unsubscribe[index] = site.resolver.subscribe(name, self._wake)
         return [
             WorkerProcess(number, first + replica, launch=launch, replica=replica, launch_id=launch_id)
             for replica, number in enumerate(numbers)
@@ -101,7 +104,7 @@ class WorkerStarter:
 
     def find(self, process: WorkerProcess) -> WorkerLink | None:
         """See `WorkerSource`."""
-        found = self._client.resolver.known(self._actor_name(process.index))
+        found = self._site.resolver.known(self._actor_name(process.index))
         for endpoint in () if found is None else found.endpoints:
             if endpoint.metadata.get("launch") == process.launch_id:
                 return WorkerLink(endpoint, Credentials(token=self._token))
@@ -127,7 +130,7 @@ class WorkerStarter:
         if not self._is_prepared:
             self._is_prepared = True
             self._monitor.start()
-            start_threads_for_exit(self._client, self._monitor)
+            start_threads_for_exit(self._site, self._monitor)
 
     def close(self) -> None:
         """See `WorkerSource`."""

@@ -29,6 +29,7 @@ from iris_actor.work.pool.settler import Settler, one_line
 from iris_actor.work.pool.workers.loss import describe_loss, lost_error
 from iris_actor.work.pool.workers.worker_process import WorkerProcess
 from iris_actor.work.pool.workers.worker_source import WorkerSource
+from iris_actor.work.process.flight_recorder import Recording
 from iris_actor.work.worker.task_wire import Kind, OutcomeMessage, unpack
 
 UNWIND = 1.0
@@ -107,11 +108,11 @@ class Workforce:
         for number, process in list(self._processes.items()):
             status = self._status_of(process)
             if status is not None and status.state is ReplicaState.ENDED:
-                recording = process.recording
-                self._decisions.tell(partial(_ended, number, recording))
+                blameless = status.cause is not None and status.cause.is_the_engines
+                self._decisions.tell(partial(_ended, number, process.last_recording, blameless))
             elif process.link is None and not process.ending:
-                if status is None or status.state is ReplicaState.RUNNING:
-                    self._decisions.tell(partial(_running, number))
+                queued = status is not None and status.state is ReplicaState.PENDING
+                self._decisions.tell(partial(_queued if queued else _running, number))
                 self._find(process)
 
     def _status_of(self, process: WorkerProcess) -> ReplicaStatus | None:
@@ -151,7 +152,9 @@ class Workforce:
                 self._on_lost(action)
             case GiveUp():
                 self._decisions.break_down(f"no worker can be started any more{self._why_given_up}")
-            case Removed(index, number):
+            case Removed(index, number, left):
+                if left:
+                    self._on_left(number)
                 self._forget(number)
                 self.source.forget(index)
 
@@ -215,7 +218,7 @@ class Workforce:
         process = self._processes[lost.process]
         status = self._status_of(process)
         words = process.last_words
-        how = describe_loss(process, status, words, lost, self._config.start_timeout)
+        how = describe_loss(process, status, words, lost, self._config)
         self._forget(process.number)
         if lost.killer is not None:
             error = lost_error(process, status, words, lost.killer)
@@ -226,6 +229,11 @@ class Workforce:
         if lost.given_up:
             tries = f", {lost.streak} times in a row" if lost.streak > 1 else ""
             self._why_given_up = f"{tries}: {process.name} {how}"
+
+    def _on_left(self, number: int) -> None:
+        process = self._processes.get(number)
+        if process is not None and process.launch is not None:
+            self._log.left(process.name, process.launch.ref, process.status)
 
     def _forget(self, number: int) -> None:
         self._sender.discard(number)
@@ -247,8 +255,14 @@ class Workforce:
             self._source.close()
 
 
-def _ended(number: int, recording: Any, scheduler: Scheduler[Task], now: float) -> None:
-    scheduler.ended(number, recording, now)
+def _ended(
+    number: int, recording: Recording | None, is_blameless: bool, scheduler: Scheduler[Task], now: float
+) -> None:
+    scheduler.ended(number, recording, now, is_blameless=is_blameless)
+
+
+def _queued(number: int, scheduler: Scheduler[Task], now: float) -> None:
+    scheduler.queued(number, now)
 
 
 def _running(number: int, scheduler: Scheduler[Task], now: float) -> None:

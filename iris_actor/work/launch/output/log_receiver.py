@@ -7,8 +7,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from iris_actor.work.launch.progress_bars import bars_aside, bars_possible
-from iris_actor.work.worker.worker_logging import LAST, MAX_RECORD, PART
+from iris_actor.work.launch.output.progress_bars import bars_aside, bars_possible
+from iris_actor.work.process.log_sender import LAST, MAX_RECORD, PART
 
 _TEXTS = ("exc_text", "stack_info")
 
@@ -27,7 +27,7 @@ class Received:
 
 
 class LogReceiver:
-    """Makes records of what one worker's `worker_logging` writes. For one thread.
+    """Makes records of what one worker's `log_sender` writes. For one thread.
 
     Args:
         label: the worker's name, which marks each line of the message and is the record's ``worker``.

@@ -34,9 +34,9 @@ from contextlib import suppress
 from typing import TextIO
 
 from iris_actor.unpatched import DefaultSelector
-from iris_actor.work.launch.log_receiver import Received, handle
-from iris_actor.work.launch.output_lines import OutputLines
-from iris_actor.work.launch.progress_bars import bars_aside
+from iris_actor.work.launch.output.log_receiver import Received, handle
+from iris_actor.work.launch.output.output_lines import OutputLines
+from iris_actor.work.launch.output.progress_bars import bars_aside
 
 _READ = 64 * 1024
 _GATHER = 0.002
@@ -259,4 +259,8 @@ class Output:
     @property
     def last_words(self) -> str:
         """The last lines written to stderr, records of `logging` among them as lines of text."""
-        return self._stderr.lines.tail
+        return self._stderr.lines.tail()
+
+    def tail(self, stream: str, lines: int | None = None) -> str:
+        """The last lines written to ``"stdout"`` or ``"stderr"``: at most `lines`, or all that are kept."""
+        return (self._stdout if stream == "stdout" else self._stderr).lines.tail(lines)

@@ -15,14 +15,14 @@ def die_with_parent() -> None:
     """End with the process that the environment names, if it names one; what we start shall not find it."""
     parent = os.environ.pop(PARENT_PID, None)
     if parent is not None:
-        _die_with(int(parent))
+        die_with(int(parent))
 
 
-def _die_with(parent: int) -> None:
-    """Kill this process group when `parent` is gone. The guardian does the same from outside.
+def die_with(parent: int) -> None:
+    """Kill this process group when `parent`, a process on this machine, is gone.
 
-    Two of them, because either can be held up: this one by code that keeps the GIL, the other by whoever
-    kills it together with the driver.
+    The guardian of a local launcher does the same from outside. Two of them, because either can be held up:
+    this one by code that keeps the GIL, the other by whoever kills it together with the driver.
     """
     try:
         pidfd = os.pidfd_open(parent)

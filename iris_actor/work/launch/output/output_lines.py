@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import time
 
-from iris_actor.work.launch.log_receiver import LogReceiver, Received
-from iris_actor.work.worker.worker_logging import LINE, START
+from iris_actor.work.launch.output.log_receiver import LogReceiver, Received
+from iris_actor.work.process.log_sender import LINE, NOTE, START
 
 TAIL_LINES = 20
 TAIL_BYTES = 8 * 1024
-"""What is kept of each stderr for the error that reports the process's end."""
+"""What is kept of each stream, for the error that reports the process's end and for `Launch.logs`."""
 MAX_LINE = 256 * 1024
 """A longer line is passed on in pieces of this many bytes."""
 REDRAW = 2.0
@@ -32,7 +32,7 @@ class OutputLines:
 
     Args:
         label: the process's name.
-        stderr: whether it is that stream, whose last lines are kept, and on which records of `logging` come.
+        stderr: whether it is that stream, on which records of `logging` come.
     """
 
     def __init__(self, label: str, *, stderr: bool) -> None:
@@ -44,11 +44,11 @@ class OutputLines:
         self._undrawn = b""
         self._tail = b""
 
-    @property
-    def tail(self) -> str:
-        """The last lines. Any thread may ask for them."""
+    def tail(self, most: int | None = None) -> str:
+        """The last lines, at most so many of those that are kept. Any thread may ask for them."""
         lines = self._tail.decode(errors="replace").split("\n")
-        return "\n".join(lines[:-1][-TAIL_LINES:])
+        count = TAIL_LINES if most is None else min(most, TAIL_LINES)
+        return "\n".join(lines[:-1][-count:]) if count > 0 else ""
 
     def feed(self, data: bytes) -> list[bytes | Received]:
         """What `data` completes: marked lines, many at once, and records between them."""
@@ -86,6 +86,10 @@ class OutputLines:
         begun = b""
         for line in lines.split(b"\n"):
             before, start, rest = line.rpartition(START)
+            if start and rest.startswith(NOTE):
+                begun += before
+                self._keep(rest[len(NOTE) :])
+                continue
             try:
                 received = receiver.read(rest) if start else None
             except BaseException:  # it is something else (or the user's factory of records failed)
@@ -150,8 +154,7 @@ class OutputLines:
             passed.append(self._mark + text.replace(b"\n", b"\n" + self._mark) + b"\n")
 
     def _keep(self, lines: bytes) -> None:
-        if self._receiver is not None:
-            self._tail = (self._tail + lines[-TAIL_BYTES:] + b"\n")[-TAIL_BYTES:]
+        self._tail = (self._tail + lines[-TAIL_BYTES:] + b"\n")[-TAIL_BYTES:]
 
 
 def _last_state(line: bytes) -> bytes:

@@ -1,9 +1,9 @@
-"""Worker logging: records of `logging` in a worker travel to the driver, whose own loggers handle them.
+"""Log sender: records of `logging` travel from a process that we started to the driver's own loggers.
 
 ::
 
-    worker: logger.info() ─▶ root logger ─▶ DriverHandler ── lines on stderr's pipe ──▶ OutputPump
-    driver:          logging.getLogger(same name).handle(record) ◀── LogReceiver ◀──────────┘
+    process: logger.info() ─▶ root logger ─▶ DriverHandler ── lines on stderr's pipe ──▶ OutputPump
+    driver:  logging.getLogger(same name).handle(record) ◀── LogReceiver ◀────────────────────┘
 
 Each line begins with a byte that text does not use, and is written by one ``write`` of at most ``PIPE_BUF``
 bytes, which the system does not tear, whoever else writes to the pipe: threads, forked children, programs
@@ -12,6 +12,7 @@ that a task runs. A longer record travels as several such lines::
     \\x1e{"name": …}            a whole record
     \\x1e+<key> <part of it>    a part, more follow
     \\x1e.<key> <part of it>    the last part
+    \\x1e!<text>                no record: what a witness leaves for the driver
 
 A worker's own configuration wins. A record that a handler of the worker's own takes (other than a
 `logging.NullHandler`) stays there, and ``basicConfig`` and ``dictConfig`` find a `logging` that nobody has
@@ -35,6 +36,8 @@ START = b"\x1e"
 """The byte with which a line begins that is no text."""
 PART = b"+"
 LAST = b"."
+NOTE = b"!"
+"""Begins a line that is kept among the last lines, and not shown; see `witness`."""
 
 MAX_TEXT = 256 * 1024
 """Characters of a message or a traceback that travel."""

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from iris_actor.work.worker.memory_limit import in_words
+from iris_actor.work.process.memory_limit import in_words
 
 KILLER = "the kernel's out-of-memory killer"
 

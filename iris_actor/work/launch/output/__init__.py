@@ -1,0 +1,1 @@
+"""The output of processes: read, put into lines, and passed on."""
