@@ -37,9 +37,12 @@ class PretendLaunch:
         replicas: list[PretendReplica],
         launcher: PretendLauncher,
         notify: Callable[[], None] | None,
+        *,
+        gang: bool,
     ) -> None:
         self._ref = ref
         self.replicas = replicas
+        self.gang = gang
         self._launcher = launcher
         self._notified = [] if notify is None else [notify]
 
@@ -132,14 +135,20 @@ class PretendLauncher:
         """Let replicas run that wait, the oldest first.
 
         Args:
-            count: how many; None for all, and all that come from now on.
+            count: how many, and the rest of their gangs; None for all, and all that come from now on.
         """
         with self._lock:
             if count is None:
                 self._held = None
             waiting = [each for launch in self._launches for each in launch.replicas if each.is_waiting]
-            for replica in waiting[:count]:
-                replica.run()
+            chosen = waiting[:count]
+            gangs = [
+                launch for launch in self._launches if launch.gang and set(launch.replicas) & set(chosen)
+            ]
+            chosen += [each for launch in gangs for each in launch.replicas if each not in chosen]
+            for replica in chosen:
+                if replica.is_waiting:
+                    replica.run()
         self._changed()
 
     def silence(self) -> None:
@@ -202,7 +211,7 @@ class PretendLauncher:
             if self._closed:
                 raise RuntimeError("the launcher is closed")
             ref = f"{_KIND}:{self._id}/{len(self._launches)}/{spec.replicas}"
-            launch = PretendLaunch(ref, [], self, notify)
+            launch = PretendLaunch(ref, [], self, notify, gang=spec.gang)
             for index in range(spec.replicas):
                 replica = PretendReplica(spec, index, self._local, lambda: self._held, launch.changed)
                 launch.replicas.append(replica)

@@ -30,6 +30,8 @@ class LaunchSpec:
         cwd: working directory; None for the launcher's default.
         time_limit: seconds that a replica may run, counted from when it runs; then the launcher ends it.
             None for no limit. An engine may round it up.
+        gang: whether the replicas are of use only together. Then they start together or not at all, and the
+            engine may end the others when one fails. If not, the engine may start them hours apart.
         restarts: whether the engine may start a replica again by itself after it was preempted or its machine
             was lost. Each start is another attempt.
 
@@ -46,6 +48,7 @@ class LaunchSpec:
     resources: ResourceSpec = field(default_factory=ResourceSpec)
     cwd: str | None = None
     time_limit: float | None = None
+    gang: bool = False
     restarts: bool = False
 
     def __post_init__(self) -> None:

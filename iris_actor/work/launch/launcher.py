@@ -9,6 +9,7 @@ here                          local                    Slurm                    
 `Launcher.launch(spec)`       N subprocesses           ``sbatch``                 Job, ``completions=N``
 `IRIS_TASK_INDEX`             set by the launcher      ``SLURM_ARRAY_TASK_ID``    ``JOB_COMPLETION_INDEX``
 `LaunchSpec.secrets`          inherited descriptor     script on stdin            Secret, as a volume
+`LaunchSpec.gang`             (always)                 one allocation, not array  (a scheduler for gangs)
 `LaunchSpec.time_limit`       the launcher's thread    ``--time``                 ``activeDeadlineSeconds``
 `Launch.poll()`               pidfd, waitid            ``squeue``                 pod status
 `ReplicaStatus.reason`        (never waits)            ``%r`` of ``squeue``       condition of the pod
@@ -23,7 +24,8 @@ Obligations of an implementation, which `iris_actor.testing.LauncherContract` te
 - All methods are thread-safe. `launch`, `poll`, `cancel` and `attach` do not wait for processes, and `poll`
   does not wait for the engine: it tells what was known last, and since when.
 - A failed question to the engine changes no status. What the engine has forgotten has ended, for an unknown
-  cause, unless its end was seen before.
+  cause, unless its end was seen before. A launch that the engine cannot be asked for now may be PENDING until
+  it can be.
 - An end is told by the cause that came first. A cancel of what has ended changes nothing.
 - A time limit begins when a replica runs; time that it is PENDING does not count.
 - Secrets are on no command line, in no environment, in no file that other users can read.
@@ -172,7 +174,7 @@ class Launcher(Protocol):
 
         Args:
             ref: its `Launch.ref`.
-            notify: as for `launch`.
+            notify: as for `launch`, if the launcher hears of such a launch at all; `poll` tells either way.
 
         Raises:
             ValueError: `ref` is none of this launcher's, or none that it can reach from here.

@@ -103,6 +103,7 @@ class Feeding(Generic[T]):
         ready = self._crew.ready
         share = -(-len(waiting) // max(1, ready))
         most = min(MAX_BATCH, self.may_take(slot)) if self._rules.prefetch else 1
+        blind = not self._rules.sees_running
         load = slot.load
         was_idle = not load.outstanding
         cost = 0.0
@@ -112,7 +113,7 @@ class Feeding(Generic[T]):
             # One that must not start twice travels alone. Beside others it might: when its worker dies,
             # nobody can tell a task that finished, but whose outcome was lost, from one that never started.
             # And of several, nobody sees when the one with a timeout began.
-            alone = not task.max_retries or not (self._rules.sees_running or task.timeout is None)
+            alone = not task.max_retries or (blind and task.timeout is not None)
             expected = math.inf if alone else task.expected
             if len(tasks) >= share and cost + expected > TRIP:
                 break
