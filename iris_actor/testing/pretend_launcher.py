@@ -98,7 +98,7 @@ class PretendLauncher:
         self, *, shares_memory: bool = False, end_timeout: float = 2.0, sink: Sink = write_to_driver
     ) -> None:
         self.traits = LauncherTraits(
-            _KIND, poll_interval=0.1, shares_memory=shares_memory, end_timeout=end_timeout
+            _KIND, poll_interval=0.1, shares_memory=shares_memory, notice=0.5, end_timeout=end_timeout
         )
         self._local = LocalLauncher(sink=sink)
         self._id = uuid.uuid4().hex[:8]

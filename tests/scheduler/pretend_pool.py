@@ -172,6 +172,7 @@ class PretendPool:
         self.rules = Rules(
             prefetch=recorder and dice.random() < 0.8,
             sees_running=self.live,
+            notice=dice.choice([0.0, 0.0, 2.0]),
             max_tasks_per_worker=self.most_tasks,
             cancel_grace=0.5,
             start_timeout=20.0,

@@ -285,6 +285,29 @@ def test_a_worker_that_cannot_be_reached_is_ended_and_does_not_keep_the_thread_b
     assert history.scheduler.next_due(history.now, {worker: nothing}) > history.now
 
 
+def test_a_worker_that_cannot_be_reached_may_be_found_dead_before_it_is_ended() -> None:
+    history = History(1, notice=2.0)
+    (worker,) = history.start()
+    (task,) = history.submit(1, LONG)
+    history.send()
+    history.scheduler.link_failed(worker, history.now)
+    assert history.tick(1.9, p1=None) == []
+    assert history.scheduler.next_due(history.now, {worker: None}) < history.now + 0.2
+    history.scheduler.ended(worker, Note(task.seq, history.now, begun=True), history.now)
+    assert not any(isinstance(action, End) for action in history.tick(0.2, p1=None))
+    assert task.deaths == 1
+
+
+def test_a_worker_that_cannot_be_reached_and_is_not_found_dead_is_ended() -> None:
+    history = History(1, notice=2.0)
+    (worker,) = history.start()
+    history.scheduler.link_failed(worker, history.now)
+    assert history.tick(1.9) == []
+    assert history.tick(0.1) == [End(worker, EndReason.UNREACHABLE)]
+    assert history.tick(9.9) == []
+    assert isinstance(history.tick(0.1)[0], Lost)
+
+
 def test_a_process_that_waits_for_its_place_is_never_late() -> None:
     history = History(1, start_timeout=10.0)
     (start,) = (action for action in history.tick() if isinstance(action, Start))

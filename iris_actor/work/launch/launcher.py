@@ -83,6 +83,8 @@ class LauncherTraits:
         keeps_logs: whether `Launch.logs` has the last lines of a replica that has ended. Where no memory is
             shared, they tell what the replica was at (see `witness`); a pool without either gives each worker
             one task at a time.
+        notice: seconds by which the launcher may be late to notice that a replica has ended by itself. A
+            replica that cannot be reached is not cancelled before: that could hide of what it died.
         end_timeout: seconds after the end of its grace by which the end of a cancelled replica is known, when
             the engine answers. Nobody waits for longer than that.
     """
@@ -92,10 +94,11 @@ class LauncherTraits:
     bind_host: str = "127.0.0.1"
     shares_memory: bool = False
     keeps_logs: bool = True
+    notice: float = 2.0
     end_timeout: float = 10.0
 
 
-LOCAL_TRAITS = LauncherTraits(kind="local", shares_memory=True)
+LOCAL_TRAITS = LauncherTraits(kind="local", shares_memory=True, notice=0.0)
 """The traits of a `LocalLauncher`."""
 
 

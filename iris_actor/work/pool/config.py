@@ -134,6 +134,7 @@ class WorkerPoolConfig:
             queue_timeout=math.inf if self.queue_timeout is None else self.queue_timeout,
             shutdown_grace=self.shutdown_grace,
             end_timeout=traits.end_timeout,
+            notice=traits.notice,
             idle_timeout=self.idle_timeout,
             max_restarts=self.max_restarts,
             restart_delay=self.restart_backoff.delay,

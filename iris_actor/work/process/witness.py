@@ -29,8 +29,8 @@ from iris_actor.work.process.parent_watch import die_with
 
 _NOTE = "last note of the process: task {}, since {!r}, {}"
 _FOUND = re.compile(
-    # Whoever reads lines, as our `OutputLines` does, may have taken away what marks it as no text.
-    r"^(?:\x1e!)?last note of the process: task (\d+), since ([\d.e+-]+), (begun|not begun)$",
+    # Whoever splits text into lines may have taken away what marks it as no text.
+    r"^(?:\x1e?!)?last note of the process: task (\d+), since ([\d.e+-]+), (begun|not begun)$",
     re.MULTILINE,
 )
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -53,7 +53,8 @@ def find_note(text: str) -> Recording | None:
 
 def without_notes(text: str) -> str:
     """`text` without the lines of witnesses."""
-    return "\n".join(line for line in text.split("\n") if not _FOUND.match(line))
+    lines = text.split("\n")
+    return "\n".join(line for line in lines if not _FOUND.match(line)) if _FOUND.search(text) else text
 
 
 def continue_with_witness() -> None:

@@ -27,7 +27,8 @@ from iris_actor.work.pool.scheduler.worker_load import Recorded, WorkerLoad
 SETTLE = 0.5
 """Seconds that replies of a worker whose process has ended may still take to arrive."""
 LOST = 10.0
-"""Seconds after which a worker that cannot be reached is given up, though its launcher says it runs."""
+"""Seconds after which a worker that cannot be reached, and was asked to end, is given up, though its launcher
+says that it runs."""
 
 
 class Lives(Generic[T]):
@@ -131,8 +132,16 @@ class Lives(Generic[T]):
 
     # --- loss -----------------------------------------------------------------------------------------
 
-    def lose(self, slot: Slot[T], due: float) -> None:
-        """The worker of `slot` cannot be reached, or has ended; by `due` it is buried."""
+    def unreachable(self, slot: Slot[T], now: float) -> None:
+        """The worker of `slot` cannot be reached. It may have ended."""
+        if slot.state is not SlotState.LOST:
+            slot.ask_at = now + self._rules.notice
+            self.move(slot, SlotState.LOST, slot.ask_at + LOST)
+
+    def ended(self, slot: Slot[T], now: float) -> None:
+        """The process of `slot` has ended."""
+        slot.ask_at = math.inf
+        due = now + SETTLE
         if slot.state is SlotState.LOST:
             slot.due = min(slot.due, due)
         else:
@@ -146,9 +155,10 @@ class Lives(Generic[T]):
             return self._bury(slot, slot.recorded, now)
         if overdue:
             return self._bury(slot, seen.get(slot.process), now)
-        if slot.told_to_end:
+        if slot.ask_at > now:
             return [], []
         # Nobody will ever learn what it does: make sure that it ends.
+        slot.ask_at = math.inf
         slot.told_to_end = True
         return [End(slot.process, EndReason.UNREACHABLE)], []
 

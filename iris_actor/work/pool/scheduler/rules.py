@@ -23,6 +23,8 @@ class Rules:
         queue_timeout: how long a process may wait for the place where it runs; infinite for any time.
         shutdown_grace: how long a worker that is not needed any more has to end on its own.
         end_timeout: how long after that its end is waited for.
+        notice: how long the end of a process may be unknown. A worker that cannot be reached has as long to
+            be found dead, before it is ended: to end it would hide of what it died.
         idle_timeout: how long a worker that is more than the least may have nothing to do.
         max_restarts: how often in a row a worker is replaced that died without a task to blame.
         restart_delay: how long to wait before such a restart, by how many came before it.
@@ -36,6 +38,7 @@ class Rules:
     queue_timeout: float = math.inf
     shutdown_grace: float = 5.0
     end_timeout: float = 10.0
+    notice: float = 0.0
     idle_timeout: float = 10.0
     max_restarts: int = 3
     restart_delay: Callable[[int], float] = lambda _attempt: 0.1

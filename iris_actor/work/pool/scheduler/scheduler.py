@@ -28,7 +28,7 @@ from typing import Generic
 from iris_actor.work.pool.scheduler.actions import GIVE_UP, WAKE_UP, Action, Send, Settle, Tell, Verdict
 from iris_actor.work.pool.scheduler.crew import Crew
 from iris_actor.work.pool.scheduler.feeding import Feeding
-from iris_actor.work.pool.scheduler.lives import LOST, SETTLE, Lives
+from iris_actor.work.pool.scheduler.lives import Lives
 from iris_actor.work.pool.scheduler.rules import Rules
 from iris_actor.work.pool.scheduler.scheduled_task import T
 from iris_actor.work.pool.scheduler.sizing import Sizing
@@ -334,7 +334,7 @@ class Scheduler(Generic[T]):
         slot = self._crew.get(process)
         if slot is not None and slot.state is not SlotState.ENDING:
             slot.load.batches = 0
-            self._lives.lose(slot, now + LOST)
+            self._lives.unreachable(slot, now)
 
     def ended(
         self, process: int, recorded: Recorded | None, now: float, *, is_blameless: bool = False
@@ -355,7 +355,7 @@ class Scheduler(Generic[T]):
         slot.recorded = recorded
         slot.is_blameless = is_blameless
         if slot.state is not SlotState.ENDING:
-            self._lives.lose(slot, now + SETTLE)
+            self._lives.ended(slot, now)
 
     def break_down(self) -> list[Action[T]]:
         """No task can be run any more: all end. Idempotent."""
@@ -432,7 +432,7 @@ class Scheduler(Generic[T]):
             now: the time.
             seen: as in the last `tick`.
         """
-        due = min((slot.due for slot in self._crew.slots), default=math.inf)
+        due = min((min(slot.due, slot.ask_at) for slot in self._crew.slots), default=math.inf)
         due = min(due, self._timeouts.next_due(now, seen), self._sizing.next_due(now))
         if self.ending or self.closed or self._withdrawal.needed:
             due = min(due, now + LOOK)

@@ -52,13 +52,15 @@ class Slot(Generic[T]):
         has_ended: whether this process is known to have ended.
         is_blameless: whether the engine ended this process for reasons of its own: nothing that ran there is
             to blame.
-        told_to_end: whether this process, which cannot be reached, was asked to end.
+        ask_at: when this process, which cannot be reached, is to be asked to end. Infinite when it is not.
+        told_to_end: whether it was asked.
         recorded: what its flight recorder said after the end of the process.
         done, failed: tasks that ended with a value, and with an exception, in all processes of the slot.
         load: what the process has to do.
     """
 
     __slots__ = (
+        "ask_at",
         "done",
         "due",
         "failed",
@@ -89,6 +91,7 @@ class Slot(Generic[T]):
         self.runs = False
         self.has_ended = False
         self.is_blameless = False
+        self.ask_at = math.inf
         self.told_to_end = False
         self.recorded: Recorded | None = None
         self.done = 0
@@ -104,6 +107,7 @@ class Slot(Generic[T]):
         self.runs = False
         self.has_ended = False
         self.is_blameless = False
+        self.ask_at = math.inf
         self.told_to_end = False
         self.recorded = None
         self.load = WorkerLoad()

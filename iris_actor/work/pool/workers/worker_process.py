@@ -70,11 +70,13 @@ class WorkerProcess:
     @property
     def recording(self) -> Recording | None:
         """What its flight recorder says; None where nobody can look into that."""
+        if self.error is not None:  # it may have ended, though nobody knows yet
+            return self.last_recording
         return None if self.launch is None else self.launch.recorded(self.replica)
 
     @property
     def last_recording(self) -> Recording | None:
-        """What its flight recorder said last, now that it has ended; None where nobody knows."""
+        """What its flight recorder said last, when it has ended; None where nobody knows."""
         launch = self.launch
         if launch is None:
             return None
