@@ -308,6 +308,17 @@ def test_a_worker_that_cannot_be_reached_and_is_not_found_dead_is_ended() -> Non
     assert isinstance(history.tick(0.1)[0], Lost)
 
 
+def test_a_pool_that_ends_does_not_look_again_for_a_worker_that_it_was_about_to_end() -> None:
+    history = History(1, notice=2.0)
+    (worker,) = history.start()
+    history.scheduler.link_failed(worker, history.now)
+    history.tick()
+    history.scheduler.ending = True
+    assert history.tick() == [End(worker, EndReason.RETIRED)]
+    history.tick(3.0)
+    assert history.scheduler.next_due(history.now, {}) > history.now
+
+
 def test_a_process_that_waits_for_its_place_is_never_late() -> None:
     history = History(1, start_timeout=10.0)
     (start,) = (action for action in history.tick() if isinstance(action, Start))

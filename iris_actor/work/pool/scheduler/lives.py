@@ -57,6 +57,7 @@ class Lives(Generic[T]):
         """`slot` is in another state, until `due` at most."""
         slot.state = state
         slot.due = due
+        slot.ask_at = math.inf
         self._crew.count()
         self.note(slot)
 
@@ -135,8 +136,9 @@ class Lives(Generic[T]):
     def unreachable(self, slot: Slot[T], now: float) -> None:
         """The worker of `slot` cannot be reached. It may have ended."""
         if slot.state is not SlotState.LOST:
-            slot.ask_at = now + self._rules.notice
-            self.move(slot, SlotState.LOST, slot.ask_at + LOST)
+            ask_at = now + self._rules.notice
+            self.move(slot, SlotState.LOST, ask_at + LOST)
+            slot.ask_at = ask_at
 
     def ended(self, slot: Slot[T], now: float) -> None:
         """The process of `slot` has ended."""
