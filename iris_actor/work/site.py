@@ -14,8 +14,8 @@ import threading
 from iris_actor.actor.registry_resolver import RegistryResolver
 from iris_actor.actor.resolver import Resolver
 from iris_actor.naming import JobId
-from iris_actor.threads.fork_guard import ForkGuard
 from iris_actor.rpc.credentials import Credentials
+from iris_actor.threads.fork_guard import ForkGuard
 from iris_actor.work.launch.launcher import Launcher, check_launcher
 
 
