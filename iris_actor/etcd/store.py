@@ -67,6 +67,7 @@ class EtcdStore:
             wait_for_turn: wait for another process that holds the key to let it go.
 
         Raises:
+            ValueError: `leased` was put before.
             RegistryUnavailableError: etcd did not answer in time.
             KeyTakenError: another process holds the key.
             RegistryError: etcd refused; this process has the key already; or this is closed.

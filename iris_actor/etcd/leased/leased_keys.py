@@ -82,10 +82,13 @@ class LeasedKeys:
                 for once a second.
 
         Raises:
+            ValueError: `leased` was put before.
             RegistryUnavailableError: etcd did not answer in time.
             KeyTakenError: another process holds the key.
             RegistryError: etcd refused; this process has the key already; or this is closed.
         """
+        if leased.state is not KeyState.WANTED:
+            raise ValueError(f"a leased key is put once, so make a new one instead of {leased!r}")
         with self._changed:
             if self._closing:
                 raise self._closed_error()
@@ -95,17 +98,18 @@ class LeasedKeys:
             self._changed.notify_all()
             try:
                 self._changed.wait_for(
-                    lambda: leased.stands or self._closing or _final(leased.error, wait_for_turn),
+                    lambda: leased.state is not KeyState.WANTED or _final(leased.error, wait_for_turn),
                     deadline.timeout,
                 )
             finally:
-                if not leased.stands:
+                stood = leased.state is not KeyState.WANTED
+                if not stood:
                     self._plan.leave(leased)
                     self._changed.notify_all()
-            if leased.stands:
-                return
             if self._closing:
                 raise self._closed_error()
+            if stood:
+                return
             error = leased.error or self._plan.error or self._reachability.trouble
         # An error of one's own: the one that was kept may be raised by others, too.
         if isinstance(error, RegistryUnavailableError):

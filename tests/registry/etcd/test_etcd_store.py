@@ -149,6 +149,8 @@ def test_one_process_has_a_key_once(store, prefix):
     with pytest.raises(RegistryError, match="is taken"):
         store.put(LeasedKey(prefix + b"a", b"2"))
     store.remove(leased)
+    with pytest.raises(ValueError, match="make a new one"):
+        store.put(leased)
     store.put(LeasedKey(prefix + b"a", b"2"))
     assert [kv.value for kv in store.read(KeyRange.key(prefix + b"a"))] == [b"2"]
 
