@@ -88,14 +88,14 @@ def _isolate() -> None:
         # asyncio has no public names for these. Another kind of loop lacks them, and stays as it is.
         with suppress(AttributeError, OSError, MemoryError):
             inside: Any = loop
-            reader, writer = inside._ssock.fileno(), inside._csock.fileno()
+            reader, writer = inside._ssock.fileno(), inside._csock.fileno()  # noqa: SLF001
             epoll = select.epoll()
             for number, end in zip((reader, writer), _socket.socketpair(), strict=True):
                 end.setblocking(False)
                 os.dup2(end.fileno(), number, inheritable=False)
                 end.close()
             epoll.register(reader, select.EPOLLIN)
-            os.dup2(epoll.fileno(), inside._selector.fileno(), inheritable=False)
+            os.dup2(epoll.fileno(), inside._selector.fileno(), inheritable=False)  # noqa: SLF001
             epoll.close()
 
 

@@ -36,15 +36,11 @@ class ActorClient:
         return function
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._pool, self._timeout)
+        return ActorClient.__new__, (ActorClient,), (self._pool, self._timeout)
+
+    def __setstate__(self, state: tuple[ActorPool[Any], float | None]) -> None:
+        self._pool, self._timeout = state
+        self._methods = self._pool.call(self._timeout)
 
     def __repr__(self) -> str:
         return f"ActorClient({self._pool.name!r})"
-
-
-def _rebuild(pool: ActorPool[Any], timeout: float | None) -> ActorClient:
-    client = ActorClient.__new__(ActorClient)
-    client._pool = pool
-    client._timeout = timeout
-    client._methods = pool.call(timeout)
-    return client

@@ -100,7 +100,7 @@ class CallContext:
         """
         call = self._call
         # get_running_loop raises where there is none, which costs more.
-        return call if call.loop is None or call.loop is not asyncio._get_running_loop() else None
+        return call if call.loop is None or call.loop is not asyncio._get_running_loop() else None  # noqa: SLF001
 
 
 def current_call() -> CallContext | None:

@@ -80,7 +80,7 @@ class HostedActor:
         self._loop = ActorLoop(short, loop, self._loop_ended)
         self._slow_calls = slow_calls
         self._closed = False
-        self._forked = False  # whether this is a child that a method forked
+        self.forked = False  # whether this is a child that a method forked
         _hosted.add(self)
 
     def take(self, call: IncomingCall) -> None:
@@ -168,11 +168,11 @@ class HostedActor:
         except asyncio.CancelledError:  # raised at the caller, it would cancel a task there
             _cancelled(call)
         except BaseException as error:
-            if self._forked:
+            if self.forked:
                 leave(error)
             _raised(call, error)
         else:
-            if self._forked:
+            if self.forked:
                 leave()
             # With more to do the I/O thread sends it, together with what follows.
             call.eager = not self._groups[method.group].waiting
@@ -278,13 +278,13 @@ class HostedActor:
                 else:
                     _cancelled(call)
             except BaseException as error:
-                if self._forked:
+                if self.forked:
                     leave(error)
                 _raised(call, error)
                 if isinstance(error, KeyboardInterrupt):
                     raise
             else:
-                if self._forked:
+                if self.forked:
                     leave()
                 call.send_result(result)
         except BaseException as error:
@@ -431,7 +431,7 @@ _hosted: WeakSet[HostedActor] = WeakSet()
 def _after_fork_in_child() -> None:
     # The thread, or the loop, of the method that forked would go on here, and wait for calls for ever.
     for hosted in list(_hosted):
-        hosted._forked = True
+        hosted.forked = True
 
 
 at_fork(ForkStage.HELD, in_child=_after_fork_in_child)

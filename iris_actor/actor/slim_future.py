@@ -109,7 +109,7 @@ class SlimFuture(Future[T]):
     def _guard(self) -> Any:
         """The lock of the condition. Entering that itself is Python code, which Ctrl-C can interrupt when
         the lock is taken and nobody knows yet."""
-        return self._condition._lock  # type: ignore[attr-defined]
+        return self._condition._lock  # type: ignore[attr-defined]  # noqa: SLF001
 
     def result(self, timeout: float | None = None) -> T:
         """Its value; see `concurrent.futures.Future.result`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
 import sys
 import typing
@@ -10,11 +9,12 @@ from types import FunctionType
 from typing import Any
 
 from iris_actor.codec.by_value.modules import BY_VALUE, travels_by_value
+from iris_actor.codec.cached_function import CachedFunction
 from iris_actor.codec.exception_reduction import reduce_exception
 
 _PICKLED_AS_NAMES: set[Any] = {
     FunctionType,
-    functools._lru_cache_wrapper,
+    CachedFunction,
     typing.NewType,
     typing.ParamSpec,
     typing.TypeVar,

@@ -19,8 +19,7 @@ from iris_actor.codec.body import PROTOCOL
 from iris_actor.codec.by_value.code import reduce_code
 from iris_actor.codec.by_value.modules import travels_by_value
 from iris_actor.codec.by_value.twins import twin
-
-_Cached = functools._lru_cache_wrapper
+from iris_actor.codec.cached_function import CachedFunction
 
 
 def _can_be_imported(obj: Any, name: str) -> bool:
@@ -144,7 +143,7 @@ def _make_sentinel(cls: type, attributes: dict[str, Any]) -> Any:
 
 REDUCTIONS: dict[type, Callable[[Any], Any]] = {
     CodeType: reduce_code,
-    _Cached: _reduce_cached,
+    CachedFunction: _reduce_cached,
     functools.cached_property: _reduce_cached_property,
     WeakKeyDictionary: functools.partial(_reduce_weak, WeakKeyDictionary),
     WeakValueDictionary: functools.partial(_reduce_weak, WeakValueDictionary),

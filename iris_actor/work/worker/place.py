@@ -18,11 +18,11 @@ class Place:
     meanwhile. So what changes the directory is made to say so, from the making of the first place on.
     """
 
-    _moved = False
+    moved = False
 
     def __init__(self) -> None:
         _watch()
-        Place._moved = False
+        Place.moved = False
         self._cwd = _cwd()
         self._path = list(sys.path)
 
@@ -30,8 +30,8 @@ class Place:
         """Come back, if a task went elsewhere."""
         if sys.path != self._path:
             sys.path[:] = self._path
-        if Place._moved:
-            Place._moved = False
+        if Place.moved:
+            Place.moved = False
             if _cwd() != self._cwd:
                 with suppress(OSError):  # it is gone: the next task may find a better place
                     _change(self._cwd)
@@ -50,7 +50,7 @@ def _cwd() -> str:
 def _noting(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def change(*args: Any, **kwargs: Any) -> None:
-        Place._moved = True
+        Place.moved = True
         function(*args, **kwargs)
 
     return change

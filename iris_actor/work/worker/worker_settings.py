@@ -50,7 +50,7 @@ def _share_tracker(path: str) -> None:
     """
     from multiprocessing import resource_tracker
 
-    tracker: Any = resource_tracker._resource_tracker
+    tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001
     with suppress(OSError):  # the driver's has ended meanwhile, or there is no /proc
-        if tracker._fd is None:
-            tracker._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        if tracker._fd is None:  # noqa: SLF001
+            tracker._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # noqa: SLF001

@@ -85,7 +85,7 @@ class LocalLauncher:
                 "sys.executable names no interpreter, as in programs that embed Python: say which one workers"
                 " are to run, by IrisClient.local(launcher=LocalLauncher(python=...))"
             )
-        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
         return (sys.executable, *flags)
 
     def launch(self, spec: LaunchSpec, *, notify: Callable[[], None] | None = None) -> LocalLaunch:

@@ -143,7 +143,7 @@ class OutputPump:
             thread.join(timeout)
         return not thread.is_alive()
 
-    def _wait_passed_on(self, streams: Sequence[_Stream], timeout: float) -> bool:
+    def wait_passed_on(self, streams: Sequence[_Stream], timeout: float) -> bool:
         # Many processes may end while the driver's stream takes nothing: the first of them waits for all.
         give_up = time.monotonic() + (0.0 if self._stuck_at == self._passed else timeout)
         done = threading.Event()
@@ -254,7 +254,7 @@ class Output:
         Args:
             timeout: seconds for which the driver's own stream may take nothing.
         """
-        return self._pump._wait_passed_on((self._stdout, self._stderr), timeout)
+        return self._pump.wait_passed_on((self._stdout, self._stderr), timeout)
 
     @property
     def last_words(self) -> str:

@@ -70,7 +70,7 @@ def _clear_closing(tqdm: Any, stream: object) -> None:
     to be cleared.
     """
     standard = (sys.stdout, sys.stderr)
-    bars = set(tqdm._instances)
+    bars = set(tqdm._instances)  # noqa: SLF001
     for bar in (set(_seen) - bars) | {bar for bar in bars if getattr(bar, "disable", False)}:
         with suppress(Exception):  # its stream may be closed
             if not bar.gui and (bar.fp == stream or (bar.fp in standard and stream in standard)):

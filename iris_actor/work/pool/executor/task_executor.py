@@ -37,12 +37,19 @@ class TaskExecutor(Executor):
     It has the pool's workers and its queue; a pool is itself one, with the options of its configuration.
     """
 
-    def __init__(self, engine: Engine, options: TaskOptions, pool: TaskExecutor | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        options: TaskOptions,
+        maps: OpenMaps,
+        lost: LostErrors,
+        pool: TaskExecutor | None = None,
+    ) -> None:
         self._engine = engine
         self._options = options
+        self._maps = maps
+        self._lost = lost
         self._pool = pool  # kept alive: a pool that is dropped ends
-        self._maps: OpenMaps = OpenMaps() if pool is None else pool._maps
-        self._lost: LostErrors = LostErrors() if pool is None else pool._lost
 
     def options(self, *, timeout: float | None = None, max_retries: int | None = None) -> TaskExecutor:
         """The same pool with other options for the tasks that are submitted through what this returns.
@@ -62,7 +69,8 @@ class TaskExecutor(Executor):
         """
         given = {"timeout": timeout, "max_retries": max_retries}
         changes: Any = {key: value for key, value in given.items() if value is not None}
-        return TaskExecutor(self._engine, dataclasses.replace(self._options, **changes), self)
+        changed = dataclasses.replace(self._options, **changes)
+        return TaskExecutor(self._engine, changed, self._maps, self._lost, self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
         """Run ``fn(*args, **kwargs)`` in a worker.

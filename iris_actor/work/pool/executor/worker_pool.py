@@ -37,6 +37,8 @@ from iris_actor.work.launch.resource_spec import ResourceSpec
 from iris_actor.work.pool.config import WorkerPoolConfig, check_bounds
 from iris_actor.work.pool.engine import Engine
 from iris_actor.work.pool.executor.exit_hook import at_exit
+from iris_actor.work.pool.executor.lost_errors import LostErrors
+from iris_actor.work.pool.executor.open_maps import OpenMaps
 from iris_actor.work.pool.executor.task_executor import TaskExecutor, check_not_forked, check_open
 from iris_actor.work.pool.monitor.pool_status import PoolStatus
 from iris_actor.work.pool.payload.task_options import TaskOptions
@@ -129,7 +131,7 @@ class WorkerPool(TaskExecutor):
             traits=LOCAL_TRAITS if client is None else client.launcher.traits,
             open_source=_Opener(client, self._name, self._config).open,
         )
-        super().__init__(engine, TaskOptions())
+        super().__init__(engine, TaskOptions(), OpenMaps(), LostErrors())
         at_exit(engine, self._maps)
         # A pool that is dropped without shutdown finishes its tasks and ends, as the stdlib's do.
         self._finalizer = weakref.finalize(self, self._maps.end_with, engine.end)

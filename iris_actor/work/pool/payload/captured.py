@@ -8,15 +8,15 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from iris_actor import codec
+from iris_actor.codec.cached_function import CachedFunction
 from iris_actor.errors import SerializationError
 
 _NOTHING = object()
-_Cached: Any = functools._lru_cache_wrapper
 
 
 def code_of(fn: Any) -> FunctionType | None:
     """The Python function that `fn` is, itself or behind ``lru_cache``; None for any other object."""
-    while isinstance(fn, _Cached):
+    while isinstance(fn, CachedFunction):
         fn = fn.__wrapped__
     return fn if isinstance(fn, FunctionType) else None
 
