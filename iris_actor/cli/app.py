@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from iris_actor.cli.call import call
 from iris_actor.cli.command import Command, Group
-from iris_actor.cli.describe import describe
-from iris_actor.cli.etcd import etcd
-from iris_actor.cli.ls import ls
-from iris_actor.cli.pool import pool
-from iris_actor.cli.serve import serve
+from iris_actor.cli.commands.call import call
+from iris_actor.cli.commands.describe import describe
+from iris_actor.cli.commands.etcd import etcd
+from iris_actor.cli.commands.ls import ls
+from iris_actor.cli.commands.pool import pool
+from iris_actor.cli.commands.serve import serve
 from iris_actor.version import __version__
 
 app = typer.Typer(

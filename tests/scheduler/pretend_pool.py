@@ -315,7 +315,7 @@ class PretendPool:
             if number in self.processes
         }
         self.do(scheduler.tick(self.now, self.seen))
-        assert sum(not slot.retiring for slot in scheduler.slots) <= scheduler.bounds[1]
+        assert sum(not slot.retiring for slot in scheduler.crew.slots) <= scheduler.sizing.bounds[1]
         self.feed()
         self.due = scheduler.next_due(self.now, self.seen)
 
@@ -560,7 +560,7 @@ class PretendPool:
         """What must hold at any time."""
         scheduler = self.scheduler
         holders: dict[int, int] = {}
-        for slot in scheduler.slots:
+        for slot in scheduler.crew.slots:
             for seq, task in slot.load.outstanding.items():
                 assert seq not in holders, f"{task} is with {holders[seq]} and {slot.process}"
                 holders[seq] = slot.process

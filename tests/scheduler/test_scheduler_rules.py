@@ -438,11 +438,11 @@ def test_an_elastic_pool_lets_those_go_first_that_are_not_started_again() -> Non
         (send,) = history.send()
         history.finish(send)
     history.tick(0.5)
-    states = [slot.state for slot in history.scheduler.slots]
+    states = [slot.state for slot in history.scheduler.crew.slots]
     assert states == [SlotState.READY, SlotState.FAILED]
     history.tick(1.0)
     history.tick()
-    assert [slot.process for slot in history.scheduler.slots] == [first]
+    assert [slot.process for slot in history.scheduler.crew.slots] == [first]
 
 
 def test_a_broken_pool_ends_what_is_queued_and_what_workers_have_once() -> None:
@@ -464,7 +464,7 @@ def test_a_retiring_worker_ends_when_its_tasks_are_over() -> None:
     sends = history.send()
     history.scheduler.resize((1, 1))
     history.tick()
-    (leaving,) = (slot for slot in history.scheduler.slots if slot.retiring)
+    (leaving,) = (slot for slot in history.scheduler.crew.slots if slot.retiring)
     assert leaving.state is SlotState.READY
     for send in sends:
         history.finish(send)

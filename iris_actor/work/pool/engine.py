@@ -212,17 +212,17 @@ class Engine:
     @property
     def target(self) -> int:
         """The number of workers aimed at now."""
-        return self._scheduler.target
+        return self._scheduler.sizing.target
 
     @property
     def bounds(self) -> tuple[int, int]:
         """The least and the most workers."""
-        return self._scheduler.bounds
+        return self._scheduler.sizing.bounds
 
     @property
     def ready(self) -> int:
         """How many workers are ready."""
-        return self._scheduler.ready
+        return self._scheduler.crew.ready
 
     def wake(self) -> None:
         """Have the thread look at everything soon."""

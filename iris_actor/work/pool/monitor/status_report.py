@@ -39,7 +39,8 @@ def status_report(
     """
     queued = len(scheduler.waiting())
     infos = tuple(
-        _info(slot, process_of(slot.process)) for slot in sorted(scheduler.slots, key=lambda slot: slot.index)
+        _info(slot, process_of(slot.process))
+        for slot in sorted(scheduler.crew.slots, key=lambda slot: slot.index)
     )
     done, failed, failures = counts
     tasks = TaskCounts(queued, sum(info.tasks for info in infos), done, failed)
@@ -50,7 +51,7 @@ def status_report(
         pending=states[WorkerState.PENDING],
         failed=states[WorkerState.FAILED],
     )
-    return PoolStatus(name, workers, tasks, infos, broken, failures, scheduler.bounds)
+    return PoolStatus(name, workers, tasks, infos, broken, failures, scheduler.sizing.bounds)
 
 
 def _info(slot: Slot[Task], process: WorkerProcess | None) -> WorkerInfo:

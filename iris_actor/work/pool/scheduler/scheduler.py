@@ -61,6 +61,8 @@ class Scheduler(Generic[T]):
         bounds: the least and the most workers.
 
     Attributes:
+        crew: its slots, to be looked at only.
+        sizing: how many workers it aims at, to be looked at only.
         ending: whether the pool ends when no task is left. This and `killed` may be set without the lock.
         killed: whether the pool ends at once.
         broken: whether no task can be run any more.
@@ -68,13 +70,13 @@ class Scheduler(Generic[T]):
     """
 
     def __init__(self, rules: Rules, bounds: tuple[int, int]) -> None:
-        self._crew: Crew[T] = Crew()
+        self.crew: Crew[T] = Crew()
         self._queue: TaskQueue[T] = TaskQueue()
-        self._feeding = Feeding(self._crew, self._queue, rules)
-        self._withdrawal = Withdrawal(self._crew, self._feeding)
-        self._timeouts = Timeouts(self._crew, rules)
-        self._sizing = Sizing(self._crew, self._queue, bounds, rules.idle_timeout)
-        self._lives = Lives(self._crew, self._feeding, self._withdrawal, self._timeouts, rules)
+        self._feeding = Feeding(self.crew, self._queue, rules)
+        self._withdrawal = Withdrawal(self.crew, self._feeding)
+        self._timeouts = Timeouts(self.crew, rules)
+        self.sizing = Sizing(self.crew, self._queue, bounds, rules.idle_timeout)
+        self._lives = Lives(self.crew, self._feeding, self._withdrawal, self._timeouts, rules)
         self._rules = rules
         self._planned = math.inf  # when the engine's thread looks by itself
         self.ending = False
@@ -92,7 +94,7 @@ class Scheduler(Generic[T]):
         queue.waiting.append(task)
         if self._feeding.with_room:
             return FEED
-        return NOTHING if self._sizing.is_watching_queue else TICK
+        return NOTHING if self.sizing.is_watching_queue else TICK
 
     def next_batch(self, now: float) -> Send[T] | None:
         """The next tasks for a worker; None when tasks or room have run out.
@@ -108,14 +110,14 @@ class Scheduler(Generic[T]):
 
     def defines(self, process: int, batch: int) -> None:
         """The batch, which is about to be sent, carries definitions for the batches after it."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is not None:
             slot.load.defining = batch
 
     def spoiled(self, process: int, seq: int) -> T | None:
         """A task of a batch cannot be sent: returns it, for the caller to settle, if it is still with the
         worker."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         return None if slot is None else slot.load.recall(seq)
 
     def sent(self, process: int, unsent: Sequence[T], now: float, *, empty: bool = False) -> list[Action[T]]:
@@ -127,7 +129,7 @@ class Scheduler(Generic[T]):
             now: the time.
             empty: whether there was nothing to send.
         """
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None:
             return []  # its tasks were given to others
         load = slot.load
@@ -138,7 +140,7 @@ class Scheduler(Generic[T]):
         self._lives.note(slot)
         actions = self._put_back(back, to_head=True) if back else []
         # The engine's thread may have planned to sleep for longer than these tasks can be left alone.
-        due = now + LOOK if load.has_waiting and self._crew.ready > 1 else math.inf
+        due = now + LOOK if load.has_waiting and self.crew.ready > 1 else math.inf
         due = min([due, *(now + task.timeout for task in load.outstanding.values() if task.timeout)])
         if slot.retiring or due < self._planned:
             self._planned = min(due, self._planned)
@@ -162,7 +164,7 @@ class Scheduler(Generic[T]):
             The tasks, in that order, for the caller to settle, or to `submit_again`; None for those that are
             over already.
         """
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None:
             return [None for _ in ends]
         load = slot.load
@@ -191,7 +193,7 @@ class Scheduler(Generic[T]):
 
     def batch_failed(self, process: int, batch: int, seqs: Iterable[int]) -> list[T]:
         """A batch did not get through, though its worker lives: its tasks, for the caller to settle."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None:
             return []
         load = slot.load
@@ -206,7 +208,7 @@ class Scheduler(Generic[T]):
         """Whether what a worker has finished changes more than which tasks it gets next."""
         if self.ending and not self._queue.unsettled:
             return True
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None or slot.state is not SlotState.READY:
             return True
         return slot.retiring or self._feeding.may_take(slot) < 1
@@ -224,7 +226,7 @@ class Scheduler(Generic[T]):
 
     def given_back(self, process: int, seqs: list[int]) -> list[Action[T]]:
         """A worker has answered an `AskBack` with the numbers of the tasks that it does not run."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None:
             return []
         tasks = self._withdrawal.given_back(slot, seqs)
@@ -233,7 +235,7 @@ class Scheduler(Generic[T]):
 
     def dropped(self, process: int, seq: int) -> list[Action[T]]:
         """A worker has given a task back that it was told to drop."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None:
             return []
         slot.load.abandoned.pop(seq, None)
@@ -246,7 +248,7 @@ class Scheduler(Generic[T]):
         Among the actions is a `Settle` if the task ends by this. None: it is over, or about to be.
         """
         task.unwanted = True
-        for slot in self._crew.slots:
+        for slot in self.crew.slots:
             if task.seq in slot.load.outstanding:
                 tell: Action[T] = Tell(slot.process, task.seq, drop=kill)
                 if not kill:
@@ -290,14 +292,14 @@ class Scheduler(Generic[T]):
 
     def running(self, process: int, now: float) -> None:
         """A process runs: from now on it has the start timeout to announce itself. Idempotent."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is not None and slot.state is SlotState.STARTING and not slot.runs:
             slot.runs = True
             slot.due = now + self._rules.start_timeout
 
     def queued(self, process: int, now: float) -> None:
         """A process waits for the place where it runs, perhaps once more. Idempotent."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is not None and slot.state is SlotState.STARTING and slot.runs:
             slot.runs = False
             slot.due = now + self._rules.queue_timeout
@@ -306,13 +308,13 @@ class Scheduler(Generic[T]):
         """Processes could not be started."""
         actions: list[Action[T]] = []
         for slot in self._slots_of(processes):
-            self._crew.forget_process(slot)
+            self.crew.forget_process(slot)
             actions += self._lives.died(slot, now, explained=False, launched=False)
         return actions
 
     def found(self, process: int, now: float, *, initialize: bool) -> list[Action[T]]:
         """A worker has announced itself. With `initialize` it is set up first."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None or slot.state is not SlotState.STARTING:
             return []
         if initialize:
@@ -323,7 +325,7 @@ class Scheduler(Generic[T]):
 
     def set_up(self, process: int, now: float) -> list[Action[T]]:
         """The initializer of a worker has returned."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None or slot.state is not SlotState.SETTING_UP:
             return []
         slot.load.batches -= 1
@@ -331,7 +333,7 @@ class Scheduler(Generic[T]):
 
     def link_failed(self, process: int, now: float) -> None:
         """A call of a worker's failed: it cannot be reached any more. `tick` decides what follows."""
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is not None and slot.state is not SlotState.ENDING:
             slot.load.batches = 0
             self._lives.unreachable(slot, now)
@@ -348,7 +350,7 @@ class Scheduler(Generic[T]):
             is_blameless: whether the engine ended it for reasons of its own, so that neither a task nor the
                 worker is charged with that.
         """
-        slot = self._crew.get(process)
+        slot = self.crew.get(process)
         if slot is None or slot.has_ended:
             return
         slot.has_ended = True
@@ -369,7 +371,7 @@ class Scheduler(Generic[T]):
                 actions.append(Settle(task, Verdict.BROKEN))
             else:
                 self._queue.unsettled -= 1
-        for slot in self._crew.slots:
+        for slot in self.crew.slots:
             load = slot.load
             actions += [Settle(task, Verdict.BROKEN, slot.process) for task in load.outstanding.values()]
             load.outstanding.clear()
@@ -380,7 +382,7 @@ class Scheduler(Generic[T]):
 
     def resize(self, bounds: tuple[int, int]) -> None:
         """Aim at another number of workers, between the least and the most."""
-        self._sizing.resize(bounds)
+        self.sizing.resize(bounds)
 
     # --- time -----------------------------------------------------------------------------------------
 
@@ -388,7 +390,7 @@ class Scheduler(Generic[T]):
         """Processes whose flight recorders the next `tick` depends on."""
         return [
             slot.process
-            for slot in self._crew.slots
+            for slot in self.crew.slots
             if slot.state is SlotState.LOST or self._timeouts.concerns(slot)
         ]
 
@@ -406,16 +408,16 @@ class Scheduler(Generic[T]):
             self._lives.note(slot)
             actions.append(Tell(slot.process, task.seq, drop=True))
             actions.append(Settle(task, Verdict.TIMED_OUT, slot.process))
-        for slot in self._sizing.fit(now):
+        for slot in self.sizing.fit(now):
             self._lives.retire(slot)
         actions += self._lives.start_due(now)
-        for slot in list(self._crew.slots):
+        for slot in list(self.crew.slots):
             more, back = self._lives.look(slot, now, seen)
             actions += more
             if back:
                 actions += self._put_back(back)
         actions += self._withdrawal.ask(now)
-        if self._crew.is_hopeless and not self._sizing.is_missing_some:
+        if self.crew.is_hopeless and not self.sizing.is_missing_some:
             actions.append(GIVE_UP)
         return actions
 
@@ -432,8 +434,8 @@ class Scheduler(Generic[T]):
             now: the time.
             seen: as in the last `tick`.
         """
-        due = min((min(slot.due, slot.ask_at) for slot in self._crew.slots), default=math.inf)
-        due = min(due, self._timeouts.next_due(now, seen), self._sizing.next_due(now))
+        due = min((min(slot.due, slot.ask_at) for slot in self.crew.slots), default=math.inf)
+        due = min(due, self._timeouts.next_due(now, seen), self.sizing.next_due(now))
         if self.ending or self.closed or self._withdrawal.needed:
             due = min(due, now + LOOK)
         self._planned = due
@@ -442,29 +444,9 @@ class Scheduler(Generic[T]):
     # --- what others ask ------------------------------------------------------------------------------
 
     @property
-    def slots(self) -> Sequence[Slot[T]]:
-        """The slots, to be looked at only."""
-        return self._crew.slots
-
-    @property
-    def ready(self) -> int:
-        """How many workers take tasks."""
-        return self._crew.ready
-
-    @property
-    def target(self) -> int:
-        """The number of workers aimed at now."""
-        return self._sizing.target
-
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """The least and the most workers."""
-        return self._sizing.bounds
-
-    @property
     def is_over(self) -> bool:
         """Whether no worker is left, and none will come."""
-        return self.closed and not self._crew.slots
+        return self.closed and not self.crew.slots
 
     def _slots_of(self, processes: Iterable[int]) -> list[Slot[T]]:
-        return [slot for process in processes if (slot := self._crew.get(process)) is not None]
+        return [slot for process in processes if (slot := self.crew.get(process)) is not None]

@@ -24,7 +24,7 @@ from iris_actor.cli.connection import (
 )
 from iris_actor.cli.failures import ExitCode, failures
 from iris_actor.cli.output import age, in_terminal, print_document, print_json, stdout
-from iris_actor.cli.pool_finder import LocalPools, PoolSource, RegistryPools, ask, end_of, find
+from iris_actor.cli.pools.pool_finder import LocalPools, PoolSource, RegistryPools, ask, end_of, find
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -214,7 +214,7 @@ def _print_json(entry: PoolEntry, source: PoolSource, interval: float, *, once: 
 
 
 def _print_once(entry: PoolEntry) -> None:
-    from iris_actor.cli.pool_view import PoolView
+    from iris_actor.cli.pools.pool_view import PoolView
     from iris_actor.work.pool.monitor.pool_monitor import PoolSnapshot
 
     console = _console()
@@ -224,7 +224,7 @@ def _print_once(entry: PoolEntry) -> None:
 def _show(entry: PoolEntry, source: PoolSource, interval: float) -> None:
     from rich.live import Live
 
-    from iris_actor.cli.pool_view import PoolView
+    from iris_actor.cli.pools.pool_view import PoolView
     from iris_actor.errors import CallError
     from iris_actor.work.pool.monitor.pool_monitor import PoolSnapshot
 

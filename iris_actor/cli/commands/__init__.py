@@ -1,0 +1,1 @@
+"""The commands, one a module: `iris-actor call` is `call.py`."""

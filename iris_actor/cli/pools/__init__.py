@@ -1,0 +1,1 @@
+"""Pools on the command line: how they are found, and how they are shown."""
