@@ -88,8 +88,8 @@ class Scheduler(Generic[T]):
 
     def submit(self, task: T) -> Followup:
         """A new task. The pool must not be `closed`."""
-        # In this order nothing that Ctrl-C could interrupt stands between the two.
         queue = self._queue
+        # In this order nothing that Ctrl-C could interrupt stands between the two.
         queue.unsettled += 1
         queue.waiting.append(task)
         if self._feeding.with_room:
@@ -440,8 +440,6 @@ class Scheduler(Generic[T]):
             due = min(due, now + LOOK)
         self._planned = due
         return due
-
-    # --- what others ask ------------------------------------------------------------------------------
 
     @property
     def is_over(self) -> bool:
