@@ -26,7 +26,12 @@ from iris_actor import ResourceSpec, TaskFuture, WorkerPool, WorkerPoolConfig
 from tests.support.processes import ROOT
 
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "design.md", *GUIDES]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "docs" / "design.md",
+    *sorted((ROOT / "docs" / "design").glob("*.md")),
+    *GUIDES,
+]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MODULE = re.compile(r"# (\w+\.py)\n")

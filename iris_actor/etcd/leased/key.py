@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class KeyState(Enum):
-    """Where a key is between wish and deed. docs/design.md draws how one leads to another."""
+    """Where a key is between wish and deed. docs/design/registry.md draws how one leads to another."""
 
     WANTED = "wanted"
     """It has never stood; it is put, or tried to be put."""
