@@ -39,6 +39,8 @@ from iris_actor.rpc.transport.grpc_stream import GrpcStream
 
 _HELLO_TIMEOUT = 10.0
 _FLUSH_TIMEOUT = 2.0
+_STREAMS_END = 0.2
+"""Seconds that streams and unary calls may take to end when the server stops; most take none."""
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -323,10 +325,12 @@ class RpcServer:
         await self._flush(Deadline.after(_FLUSH_TIMEOUT / 4))
         for session in list(self._sessions.values()):
             session.close()
+            session.abort_stream()
         self._sessions.clear()
         if self._lanes is not None:
             self._lanes.close()
-        await server.stop(grace=0)
+        # Streams that have ended by themselves are not aborted by gRPC, which would log each of them.
+        await server.stop(grace=_STREAMS_END)
 
 
 async def _within(start: Callable[[], Awaitable[object]], deadline: Deadline) -> bool:
