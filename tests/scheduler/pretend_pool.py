@@ -33,7 +33,8 @@ from iris_actor.work.pool.scheduler.actions import (
 )
 from iris_actor.work.pool.scheduler.rules import Rules
 from iris_actor.work.pool.scheduler.scheduled_task import ScheduledTask
-from iris_actor.work.pool.scheduler.scheduler import FEED, TICK, Scheduler
+from iris_actor.work.pool.scheduler.scheduler import Scheduler
+from iris_actor.work.pool.scheduler.task_queue import FEED, TICK
 
 _NOT_NEEDED = frozenset({EndReason.RETIRED, EndReason.KILLED})
 

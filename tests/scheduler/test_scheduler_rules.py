@@ -20,8 +20,9 @@ from iris_actor.work.pool.scheduler.actions import (
     Verdict,
 )
 from iris_actor.work.pool.scheduler.rules import Rules
-from iris_actor.work.pool.scheduler.scheduler import FEED, NOTHING, TICK, Scheduler
+from iris_actor.work.pool.scheduler.scheduler import Scheduler
 from iris_actor.work.pool.scheduler.slot import SlotState
+from iris_actor.work.pool.scheduler.task_queue import FEED, NOTHING, TICK
 from tests.scheduler.pretend_pool import Kind, Note, PretendTask
 
 SHORT = 1e-5

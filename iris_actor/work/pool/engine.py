@@ -49,7 +49,8 @@ from iris_actor.work.pool.scheduler.actions import (
     Verdict,
     WakeUp,
 )
-from iris_actor.work.pool.scheduler.scheduler import FEED, TICK, Scheduler
+from iris_actor.work.pool.scheduler.scheduler import Scheduler
+from iris_actor.work.pool.scheduler.task_queue import FEED, TICK
 from iris_actor.work.pool.scheduler.timeouts import Seen
 from iris_actor.work.pool.sender import Sender
 from iris_actor.work.pool.settler import Settler, one_line

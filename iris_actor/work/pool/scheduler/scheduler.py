@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from enum import Enum
 from typing import Generic
 
 from iris_actor.work.pool.scheduler.actions import GIVE_UP, WAKE_UP, Action, Send, Settle, Tell, Verdict
@@ -33,24 +32,13 @@ from iris_actor.work.pool.scheduler.rules import Rules
 from iris_actor.work.pool.scheduler.scheduled_task import T
 from iris_actor.work.pool.scheduler.sizing import Sizing
 from iris_actor.work.pool.scheduler.slot import Slot, SlotState
-from iris_actor.work.pool.scheduler.task_queue import TaskQueue
+from iris_actor.work.pool.scheduler.task_queue import FEED, NOTHING, TICK, Followup, TaskQueue
 from iris_actor.work.pool.scheduler.timeouts import Seen, Timeouts
 from iris_actor.work.pool.scheduler.withdrawal import Withdrawal
 from iris_actor.work.pool.scheduler.worker_load import Recorded
 
 LOOK = 0.05
 """Seconds between looks while something is likely to change without notice."""
-
-
-class Followup(Enum):
-    """What a new task asks for."""
-
-    NOTHING = "it waits"
-    FEED = "a worker has room: call next_batch"
-    TICK = "no worker is foreseen for it: call tick"
-
-
-NOTHING, FEED, TICK = Followup
 
 
 class Scheduler(Generic[T]):
@@ -347,8 +335,7 @@ class Scheduler(Generic[T]):
             process: its number.
             recorded: what its flight recorder said last; None where nobody knows.
             now: the time.
-            is_blameless: whether the engine ended it for reasons of its own, so that neither a task nor the
-                worker is charged with that.
+            is_blameless: whether its launcher's engine ended it: then nobody is charged with that.
         """
         slot = self.crew.get(process)
         if slot is None or slot.has_ended:

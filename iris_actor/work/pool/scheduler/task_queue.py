@@ -1,15 +1,27 @@
-"""TaskQueue: the tasks that no worker has, in the order in which they are to be started."""
+"""TaskQueue: the tasks that no worker has, in the order in which they are to be started; `Followup`."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from enum import Enum
 from typing import Generic
 
 from iris_actor.work.pool.scheduler.scheduled_task import T
 
 BEHIND = 64
 """How many others a task that a worker died of lets go first."""
+
+
+class Followup(Enum):
+    """What a new task asks for."""
+
+    NOTHING = "it waits"
+    FEED = "a worker has room: call next_batch"
+    TICK = "no worker is foreseen for it: call tick"
+
+
+NOTHING, FEED, TICK = Followup
 
 
 class TaskQueue(Generic[T]):
