@@ -23,7 +23,7 @@ JOBS ?= 3
 # Seconds after which a run of tests is ended, whatever it waits for.
 LIMIT ?= 3600
 # A quick look: no libraries of others, no examples, no workers that take turns.
-QUICK := tests/unit tests/codec tests/registry tests/rpc tests/actor tests/cli tests/packaging tests/test_public_api.py
+QUICK := tests/unit tests/codec tests/registry tests/protocol tests/scheduler tests/rpc tests/actor tests/cli tests/packaging tests/test_public_api.py
 PIP := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable
 PYTEST := $(BIN)/python scripts/within.py
 
