@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from iris_actor.work.launch.launcher import LOCAL_TRAITS
+from iris_actor.work.process.birth import born
 
 
 class ProcessRef(NamedTuple):
@@ -23,17 +24,7 @@ class ProcessRef(NamedTuple):
     @property
     def runs(self) -> bool:
         """Whether it runs still."""
-        return self.started != 0 and start_of(self.pid) == self.started
-
-
-def start_of(pid: int) -> int:
-    """When the process of that pid was started, in clock ticks since boot; 0 when there is none that runs."""
-    try:
-        # The name of the program stands in parentheses, and may hold spaces and parentheses itself.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
-    except (OSError, IndexError, ValueError):
-        return 0
+        return self.started != 0 and born(self.pid) == self.started
 
 
 def _machine() -> str:
@@ -46,7 +37,7 @@ def _machine() -> str:
 
 def make_ref(pids: Iterable[int]) -> str:
     """The ref of a launch whose replicas are these processes."""
-    return f"{LOCAL_TRAITS.kind}:{_machine()}/{','.join(f'{pid}@{start_of(pid)}' for pid in pids)}"
+    return f"{LOCAL_TRAITS.kind}:{_machine()}/{','.join(f'{pid}@{born(pid) or 0}' for pid in pids)}"
 
 
 def read_ref(ref: str) -> list[ProcessRef]:

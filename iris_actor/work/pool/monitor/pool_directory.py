@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from iris_actor.rpc.credentials import Credentials
+from iris_actor.work.process.birth import born
 
 RUNTIME_DIR = "IRIS_RUNTIME_DIR"
 """Environment variable with the folder to use, in place of those that are tried otherwise."""
@@ -68,14 +69,14 @@ class PoolEntry:
     ) -> Self:
         """The entry of a pool whose driver is this process."""
         pid = os.getpid()
-        return cls(pool, actor, address, socket.gethostname(), pid, _born(pid), started_at, credentials)
+        return cls(pool, actor, address, socket.gethostname(), pid, born(pid), started_at, credentials)
 
     @property
     def driver_is_gone(self) -> bool:
         """Whether the driver is known to run no more. Nothing is known of those on other machines."""
         if self.born is None or self.host != socket.gethostname():
             return False
-        return _born(self.pid) != self.born
+        return born(self.pid) != self.born
 
     def to_json(self) -> str:
         """What `from_json` takes, secrets included."""
@@ -207,25 +208,3 @@ def _read(file: Path) -> PoolEntry | None:
     with suppress(OSError):
         file.unlink()
     return None
-
-
-def _born(pid: int) -> int | None:
-    """When process `pid` was started, in clock ticks since boot; 0 if nobody can tell, None if it is gone.
-
-    A pid alone says little: the system gives the numbers of ended processes to others.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return None if Path("/proc/self/stat").exists() else _exists(pid)
-    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
-
-
-def _exists(pid: int) -> int | None:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        pass  # another user's
-    return 0

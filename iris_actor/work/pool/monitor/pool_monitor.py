@@ -17,7 +17,6 @@ import os
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from iris_actor.work.pool.monitor.pool_status import (
     WorkerInfo,
     WorkerState,
 )
+from iris_actor.work.process.process_secrets import new_secret
 from iris_actor.work.site import Site
 from iris_actor.work.worker.worker_main import actor_name
 
@@ -246,7 +246,7 @@ class PoolMonitor:
         # One that only checks servers' certificates has none to show as a server.
         if own is not None and (own.cert is not None or not own.uses_tls):
             return own
-        return Credentials(token=uuid.uuid4().hex + uuid.uuid4().hex)
+        return Credentials(token=new_secret())
 
     def _announce(self, entry: PoolEntry) -> Path | None:
         try:
