@@ -43,8 +43,8 @@ from iris_actor.rpc.protocol.client_calls import ClientCalls
 from iris_actor.rpc.protocol.handshake import ClientHandshake, Going, Lost, Refused, Welcomed
 from iris_actor.rpc.protocol.session_state import SessionState
 from iris_actor.rpc.session_watch import SessionWatch
+from iris_actor.rpc.transport.ended import ended_of
 from iris_actor.rpc.transport.grpc_stream import GrpcStream
-from iris_actor.rpc.transport.stream import Stream
 from iris_actor.rpc.waiters import Waiters
 
 _CONNECT_TIMEOUT = 10.0
@@ -290,7 +290,7 @@ class ClientSession:
     async def _over_stream(self, call: Any) -> None:
         """Carry packets over gRPC until that ends."""
         stream = GrpcStream(call)
-        ended = self._ended(stream)
+        ended = ended_of(stream)
         self._carrier.attach(stream, self._received_there)
         stream.start()
         try:
@@ -305,7 +305,7 @@ class ClientSession:
         if sock is None:
             return False
         lane = Lane(self._io, sock)
-        ended = self._ended(lane)
+        ended = ended_of(lane)
         welcomed: asyncio.Future[None] = self._io.loop.create_future()
         watch: asyncio.Future[None] | None = None
         first = asyncio.FIRST_COMPLETED
@@ -338,21 +338,6 @@ class ClientSession:
                 watch.cancel()
                 await asyncio.gather(watch, return_exceptions=True)
         return True
-
-    def _ended(self, stream: Stream) -> asyncio.Future[None]:
-        """A future that ends as `stream` does."""
-        ended: asyncio.Future[None] = self._io.loop.create_future()
-
-        def on_end(error: Exception | None) -> None:
-            if ended.done():
-                return
-            if error is None:
-                ended.set_result(None)
-            else:
-                ended.set_exception(error)
-
-        stream.on_end = on_end
-        return ended
 
     def _handshake(self) -> ClientHandshake:
         return ClientHandshake(

@@ -35,6 +35,7 @@ from iris_actor.rpc.protocol.handshake import Going, Greeted, Refused, ServerHan
 from iris_actor.rpc.protocol.session_state import SessionState
 from iris_actor.rpc.refusals import Refusals
 from iris_actor.rpc.server_session import Dispatcher, ServerLoad, ServerSession
+from iris_actor.rpc.transport.ended import end, ended_of
 from iris_actor.rpc.transport.grpc_stream import GrpcStream
 
 _HELLO_TIMEOUT = 10.0
@@ -208,10 +209,9 @@ class RpcServer:
     async def _carry(self, session: ServerSession, greeted: Greeted, context: Any) -> None:
         carrier = session.carrier
         session.abort_stream()  # a stream that the caller gave up, but this side still believes in
-        ended: asyncio.Future[None] = self._io.loop.create_future()
         stream = GrpcStream(context)
-        stream.on_end = partial(_end, ended)
-        session.abort_stream = partial(_end, ended, None)
+        ended = ended_of(stream)
+        session.abort_stream = partial(end, ended)
         session.stream = stream
         session.leave_lane()
         try:
@@ -339,15 +339,6 @@ async def _within(start: Callable[[], Awaitable[object]], deadline: Deadline) ->
     except TimeoutError:
         return False
     return True
-
-
-def _end(ended: asyncio.Future[None], error: Exception | None) -> None:
-    if ended.done():
-        return
-    if error is None:
-        ended.set_result(None)
-    else:
-        ended.set_exception(error)
 
 
 class _Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
