@@ -92,10 +92,10 @@ class Engine:
         self._name = pool_name
         self._config = config
         self._open_source = open_source
-        self._is_open = False
         self._lock = threading.Lock()  # guards the scheduler and `_broken`
         self._changed = threading.Condition(self._lock)
-        self._scheduler: Scheduler[Task] = Scheduler(config.rules(traits), config.bounds)
+        rules = config.rules(traits)
+        self._scheduler: Scheduler[Task] = Scheduler(rules, config.bounds)
         self._broken: tuple[str, BaseException | None] | None = None
         self._settler = Settler()
         receiver = OutcomeReceiver(
@@ -103,7 +103,13 @@ class Engine:
         )
         self._sender = Sender(self.functions, self, self._settler, receiver)
         self._workforce = Workforce(
-            pool_name, config, self, functions=self.functions, sender=self._sender, settler=self._settler
+            pool_name,
+            config,
+            rules,
+            self,
+            functions=self.functions,
+            sender=self._sender,
+            settler=self._settler,
         )
         self._seen: Seen = {}
         self._seqs = itertools.count(FIRST_TASK)
@@ -175,9 +181,7 @@ class Engine:
 
     def cancel_waiting(self) -> None:
         """Cancel all tasks that no worker has had yet."""
-        with self._lock:
-            tasks = self._scheduler.waiting()
-        for task in tasks:
+        for task in self.ask(lambda scheduler, _: scheduler.waiting()):
             self._settler.cancel(task)
         self.wake()
 
@@ -206,8 +210,7 @@ class Engine:
 
     def resize(self, bounds: tuple[int, int]) -> None:
         """Aim at another number of workers, between the least and the most."""
-        with self._lock:
-            self._scheduler.resize(bounds)
+        self.ask(lambda scheduler, _: scheduler.resize(bounds))
         self.wake()
 
     @property
@@ -362,7 +365,6 @@ class Engine:
     def _run(self) -> None:
         try:
             self._workforce.open(self._open_source(self.wake, self.status))
-            self._is_open = True
             while self._step():
                 self._workforce.source.prepare()  # once the first workers are on their way
                 self._prepared.set()
@@ -382,7 +384,7 @@ class Engine:
                     self._changed.notify_all()
 
     def _fail(self, error: BaseException) -> None:
-        if not self._is_open or isinstance(error, IrisError):
+        if not self._workforce.is_open or isinstance(error, IrisError):
             # What is missing is said by the text, and where we noticed that helps nobody.
             error.__cause__ = error.__traceback__ = None
             error.__suppress_context__ = True
@@ -414,14 +416,10 @@ class Engine:
         if scheduler.killed:
             self.break_down("it was killed")
         self._workforce.look()
-        with self._lock:
-            watched = scheduler.to_observe()
-        self._seen = self._workforce.recordings(watched)
+        self._seen = self._workforce.recordings(self.ask(lambda scheduler, _: scheduler.to_observe()))
         self.tell(lambda scheduler, now: scheduler.tick(now, self._seen))
         return not scheduler.is_over
 
     def _next_look(self) -> float:
-        with self._lock:
-            now = time.monotonic()
-            due = self._scheduler.next_due(now, self._seen)
-        return max(0.0, min(self._workforce.source.poll_interval, due - now))
+        left = self.ask(lambda scheduler, now: scheduler.next_due(now, self._seen) - now)
+        return max(0.0, min(self._workforce.source.poll_interval, left))

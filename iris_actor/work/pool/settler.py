@@ -6,6 +6,8 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from iris_actor.codec import exception_text
@@ -49,9 +51,9 @@ class Settler:
         task.release()
         with self._lock:
             self._done += 1
-        try:
+        try:  # as `_end`, without its call: this is the way of most tasks
             future.set_result(value)
-        except BaseException:  # a callback's SystemExit, say; the stdlib logs Exceptions by itself
+        except BaseException:
             report_exception(_log, CALLBACK_RAISED)
 
     def reject(self, task: Task, error: BaseException, worker: str = "") -> None:
@@ -62,19 +64,13 @@ class Settler:
         with self._lock:
             self._failed += 1
             self._failures.append(failure)
-        try:
-            future.set_exception(error)
-        except BaseException:
-            report_exception(_log, CALLBACK_RAISED)
+        _end(partial(future.set_exception, error))
 
     def withdraw(self, task: Task) -> None:
         """End `task`, which is past the point where its future can be cancelled by itself, as cancelled."""
         future = task.future
         task.release()
-        try:
-            future.withdraw()
-        except BaseException:
-            report_exception(_log, CALLBACK_RAISED)
+        _end(future.withdraw)
 
     def cancel(self, task: Task) -> None:
         """Cancel `task` as its caller could, if that is still possible."""
@@ -89,3 +85,11 @@ class Settler:
         """Put the end of a worker among the failures."""
         with self._lock:
             self._failures.append(Failure(time.time(), worker, None, how.partition("\n")[0]))
+
+
+def _end(resolve: Callable[[], None]) -> None:
+    """Resolve a future, whatever its done callbacks raise."""
+    try:
+        resolve()
+    except BaseException:  # a callback's SystemExit, say; the stdlib logs Exceptions by itself
+        report_exception(_log, CALLBACK_RAISED)

@@ -152,7 +152,7 @@ class Lives(Generic[T]):
     def _look_at_lost(self, slot: Slot[T], now: float, seen: Seen) -> tuple[list[Action[T]], list[T]]:
         overdue = slot.due <= now
         if slot.has_ended:
-            if slot.load.batches and not overdue:
+            if slot.load.batches > 0 and not overdue:
                 return [], []
             return self._bury(slot, slot.recorded, now)
         if overdue:
@@ -161,7 +161,6 @@ class Lives(Generic[T]):
             return [], []
         # Nobody will ever learn what it does: make sure that it ends.
         slot.ask_at = math.inf
-        slot.told_to_end = True
         return [End(slot.process, EndReason.UNREACHABLE)], []
 
     def _bury(self, slot: Slot[T], recorded: Recorded | None, now: float) -> tuple[list[Action[T]], list[T]]:
@@ -226,8 +225,7 @@ class Lives(Generic[T]):
 
     def end(self, slot: Slot[T], reason: EndReason, now: float) -> End:
         """Have the process of `slot` end, because it is not needed any more."""
-        grace = 0.0 if reason is EndReason.KILLED else self._rules.shutdown_grace
-        self.move(slot, SlotState.ENDING, now + grace + self._rules.end_timeout)
+        self.move(slot, SlotState.ENDING, now + self._rules.grace(reason) + self._rules.end_timeout)
         return End(slot.process, reason)
 
     def end_all(self, now: float, *, kill: bool) -> list[Action[T]]:
@@ -236,9 +234,9 @@ class Lives(Generic[T]):
         reason = EndReason.KILLED if kill else EndReason.RETIRED
         for slot in list(self._crew.slots):
             slot.retiring = True
-            again = slot.state is SlotState.ENDING and kill and not slot.told_to_end
+            again = slot.state is SlotState.ENDING and kill and not slot.is_killed
             if slot.state in HAS_PROCESS or again:
-                slot.told_to_end = kill
+                slot.is_killed = kill
                 actions.append(self.end(slot, reason, now))
             if slot.state is not SlotState.ENDING or slot.has_ended or slot.due <= now:
                 actions.append(self._remove(slot))

@@ -6,6 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from iris_actor.work.pool.scheduler.actions import EndReason
+
+UNWIND = 1.0
+"""Seconds between SIGTERM, which raises SystemExit in a task that does not stop, and SIGKILL."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -42,3 +47,9 @@ class Rules:
     idle_timeout: float = 10.0
     max_restarts: int = 3
     restart_delay: Callable[[int], float] = lambda _attempt: 0.1
+
+    def grace(self, reason: EndReason) -> float:
+        """How long a process has to end on its own that is asked to end for that reason."""
+        if reason is EndReason.RETIRED:
+            return self.shutdown_grace
+        return UNWIND if reason in {EndReason.STUCK, EndReason.UNREACHABLE} else 0.0

@@ -156,10 +156,7 @@ class Scheduler(Generic[T]):
         if slot is None:
             return [None for _ in ends]
         load = slot.load
-        if complete:
-            load.batches -= 1
-        if load.defining == batch:
-            load.defining = 0
+        load.answered(batch, complete=complete)
         tasks = []
         for seq, has_value, seconds in ends:
             load.finished += 1
@@ -185,9 +182,7 @@ class Scheduler(Generic[T]):
         if slot is None:
             return []
         load = slot.load
-        load.batches -= 1
-        if load.defining == batch:
-            load.defining = 0
+        load.answered(batch, complete=True)
         tasks = [task for seq in seqs if (task := load.take(seq)) is not None]
         self._lives.note(slot)
         return tasks

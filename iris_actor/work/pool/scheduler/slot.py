@@ -53,7 +53,7 @@ class Slot(Generic[T]):
         is_blameless: whether the engine ended this process for reasons of its own: nothing that ran there is
             to blame.
         ask_at: when this process, which cannot be reached, is to be asked to end. Infinite when it is not.
-        told_to_end: whether it was asked.
+        is_killed: whether this process was asked to end at once, since the pool was killed.
         recorded: what its flight recorder said after the end of the process.
         done, failed: tasks that ended with a value, and with an exception, in all processes of the slot.
         load: what the process has to do.
@@ -67,6 +67,7 @@ class Slot(Generic[T]):
         "has_ended",
         "index",
         "is_blameless",
+        "is_killed",
         "load",
         "process",
         "recorded",
@@ -75,7 +76,6 @@ class Slot(Generic[T]):
         "runs",
         "state",
         "streak",
-        "told_to_end",
         "was_ready",
     )
 
@@ -87,27 +87,23 @@ class Slot(Generic[T]):
         self.retiring = False
         self.restarts = 0
         self.streak = 0
-        self.was_ready = False
-        self.runs = False
-        self.has_ended = False
-        self.is_blameless = False
-        self.ask_at = math.inf
-        self.told_to_end = False
-        self.recorded: Recorded | None = None
         self.done = 0
         self.failed = 0
-        self.load: WorkerLoad[T] = WorkerLoad()
+        self._forget_process()
 
     def begin(self, process: int, due: float) -> None:
         """Another process fills the slot from now on; it is given up if it does not run by `due`."""
         self.state = SlotState.STARTING
         self.process = process
         self.due = due
+        self._forget_process()
+
+    def _forget_process(self) -> None:
         self.was_ready = False
         self.runs = False
         self.has_ended = False
         self.is_blameless = False
         self.ask_at = math.inf
-        self.told_to_end = False
-        self.recorded = None
-        self.load = WorkerLoad()
+        self.is_killed = False
+        self.recorded: Recorded | None = None
+        self.load: WorkerLoad[T] = WorkerLoad()

@@ -93,6 +93,13 @@ class WorkerLoad(Generic[T]):
         """Whether tasks wait in the worker behind another one."""
         return len(self.outstanding) + len(self.abandoned) > 1
 
+    def answered(self, batch: int, *, complete: bool) -> None:
+        """The worker has answered a batch: its definitions have arrived, and with `complete` it is over."""
+        if complete:
+            self.batches -= 1
+        if self.defining == batch:
+            self.defining = 0
+
     def take(self, seq: int) -> T | None:
         """Take a task out; None when it is not here (any more)."""
         task = self.outstanding.pop(seq, None)

@@ -22,20 +22,17 @@ from iris_actor.work.pool.outcome_receiver import MAX_BY_VALUE
 from iris_actor.work.pool.payload.functions import Functions
 from iris_actor.work.pool.payload.task import Task
 from iris_actor.work.pool.scheduler.actions import End, EndReason, GiveUp, Lost, Ready, Removed, Start
+from iris_actor.work.pool.scheduler.rules import Rules
 from iris_actor.work.pool.scheduler.scheduler import Scheduler
 from iris_actor.work.pool.scheduler.timeouts import Seen
 from iris_actor.work.pool.sender import Sender
 from iris_actor.work.pool.settler import Settler, one_line
 from iris_actor.work.pool.workers.loss import describe_loss, lost_error
+from iris_actor.work.pool.workers.worker_link import WorkerLink
 from iris_actor.work.pool.workers.worker_process import WorkerProcess
 from iris_actor.work.pool.workers.worker_source import WorkerSource
 from iris_actor.work.process.flight_recorder import Recording
 from iris_actor.work.worker.task_wire import Kind, OutcomeMessage, unpack
-
-UNWIND = 1.0
-"""Seconds between SIGTERM, which raises SystemExit in a task that does not stop, and SIGKILL."""
-
-_GRACE = {EndReason.STUCK: UNWIND, EndReason.UNREACHABLE: UNWIND, EndReason.LATE: 0.0, EndReason.KILLED: 0.0}
 
 
 class Workforce:
@@ -44,6 +41,7 @@ class Workforce:
     Args:
         name: the pool's name.
         config: the pool's configuration.
+        rules: by which its scheduler decides.
         decisions: of the engine.
         functions: of the pool.
         sender: knows the workers that there are.
@@ -54,6 +52,7 @@ class Workforce:
         self,
         name: str,
         config: WorkerPoolConfig,
+        rules: Rules,
         decisions: Decisions,
         *,
         functions: Functions,
@@ -61,6 +60,7 @@ class Workforce:
         settler: Settler,
     ) -> None:
         self._config = config
+        self._rules = rules
         self._decisions = decisions
         self._functions = functions
         self._sender = sender
@@ -77,6 +77,11 @@ class Workforce:
         self._source = source
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is known where workers come from."""
+        return self._source is not None
+
+    @property
     def source(self) -> WorkerSource:
         """Where workers come from."""
         if self._source is None:
@@ -87,7 +92,7 @@ class Workforce:
         """The process of that number; None when it is forgotten. Any thread."""
         return self._processes.get(number)
 
-    def link_of(self, number: int) -> Any:
+    def link_of(self, number: int) -> WorkerLink | None:
         """The way to the process of that number; None without one. Any thread."""
         process = self._processes.get(number)
         return None if process is None else process.link
@@ -212,7 +217,7 @@ class Workforce:
             process.ended_for = f"{reason.value}: {process.error}"
         else:
             process.ended_for = reason.value
-        process.cancel(_GRACE.get(reason, self._config.shutdown_grace))
+        process.cancel(self._rules.grace(reason))
 
     def _on_lost(self, lost: Lost[Task]) -> None:
         process = self._processes[lost.process]
