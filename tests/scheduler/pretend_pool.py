@@ -119,7 +119,6 @@ class Process:
         self.is_placed = False  # whether its engine has begun to run it
         self.has_announced = False
         self.has_ended = False
-        self.is_told_ended = False
         self.is_blameless = False  # whether its engine ended it
         self.is_mute = False  # whether its engine does not say that it has ended
         self.is_reachable = True
@@ -303,7 +302,6 @@ class PretendPool:
             if process.has_ended:
                 if process.is_mute:
                     continue
-                process.is_told_ended = True
                 note = process.note if self.recorder else None
                 scheduler.ended(number, note, self.now, is_blameless=process.is_blameless)
             elif process.is_placed:
